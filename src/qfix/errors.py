@@ -1,0 +1,64 @@
+"""What a user can get wrong, as exceptions with a remedy.
+
+Every message names the parameter, its owner, the rule it broke, the value and what to do instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class QfixError(Exception):
+    """Root of every error qfix raises on purpose: `except qfix.QfixError` catches them all and no bug."""
+
+
+class OptionError(QfixError, ValueError):
+    """A parameter is out of range, of the wrong kind, or not known."""
+
+
+class ModelError(QfixError, ValueError):
+    """A finite model is not a Markov decision process, or cannot be solved as asked."""
+
+
+class SpaceError(QfixError, ValueError):
+    """An observation or action space does not fit the learner."""
+
+
+class UnknownNameError(QfixError, LookupError):
+    """No environment, algorithm or option of that name."""
+
+
+class EnvironmentFault(QfixError, RuntimeError):
+    """An environment broke its contract while a run was going on.
+
+    Attributes:
+        run: what had been learned up to the fault, readable like any finished run; None before the first step.
+    """
+
+    run: Any = None
+
+
+def option_error(owner: str, name: str, rule: str, value: object, remedy: str) -> OptionError:
+    """The house's sentence for a bad parameter.
+
+    >>> print(option_error("q_learning", "gamma", "must be in [0, 1]", 1.2, "Use gamma=0.99 for long horizons."))
+    The 'gamma' parameter of q_learning must be in [0, 1]. Got 1.2. Use gamma=0.99 for long horizons.
+    """
+    return OptionError(f"The '{name}' parameter of {owner} {rule}. Got {value!r}. {remedy}")
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """An error for a name that is not in a table; suggests the nearest known one.
+
+    >>> print(unknown_name("algorithm", "qlearning", ["q_learning", "sarsa"]))
+    There is no algorithm 'qlearning'. Did you mean 'q_learning'?
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    if near:
+        hint = f"Did you mean '{near[0]}'?"
+    else:
+        hint = f"Known: {', '.join(names)}."
+    return UnknownNameError(f"There is no {kind} '{name}'. {hint}")
