@@ -1,0 +1,1 @@
+"""The equations of reinforcement learning, each written once and run by every backend."""
