@@ -168,8 +168,9 @@ class FiniteMDP:
         """The model behind a Gymnasium environment that has one.
 
         Two kinds have: those with a table `P[s][a] = [(p, s', r, terminated), ...]` (FrozenLake,
-        CliffWalking, Taxi) and those with an attribute `mdp` (the worlds of qfix). Terminal are states that a terminated
-        outcome enters and that no episode passes through; elsewhere every outcome's own flag counts.
+        CliffWalking, Taxi) and those with an attribute `mdp` (the worlds of qfix). Terminal are states that a
+        terminated outcome enters and that no episode passes through; elsewhere every outcome's own flag
+        counts.
 
         Args:
             env: an environment, or the id of one for `gymnasium.make`.
@@ -220,7 +221,7 @@ class FiniteMDP:
             if start is None:
                 raise ModelError(
                     f"The 'env' parameter of FiniteMDP.from_env must have an initial_state_distrib. Got "
-                    f"{env!r}, which has none. Pass start=, a distribution over its {n_states} states or one state."
+                    f"{env!r}, which has none. Pass start=, a distribution over {n_states} states or one state."
                 )
         rows = rows_from_outcomes(
             lambda s, a: table[s][a], n_states, n_actions, np.zeros(n_states, bool), "FiniteMDP.from_env"
@@ -329,7 +330,7 @@ def _as_rewards(r: Any, n_states: int, n_actions: int) -> Any:
         if len(r) != n_actions or any(tuple(m.shape) != (n_states, n_states) for m in r):
             raise ModelError(
                 f"The 'R' of FiniteMDP.from_arrays must be {n_actions} sparse matrices of shape "
-                f"{(n_states, n_states)}. Got {[tuple(m.shape) for m in r]}. Give one for every action, like P."
+                f"{(n_states, n_states)}. Got {[tuple(m.shape) for m in r]}. Give one for every action."
             )
         return [sp.csr_matrix(m) for m in r]
     dense = np.asarray(r, np.float64)
