@@ -33,6 +33,12 @@ from qfix.core._array import (
     shape_of,
     take_last,
 )
+from qfix.core.traces import dutch_trace_increment as dutch_trace_increment
+from qfix.core.traces import gradient_auxiliary_step as gradient_auxiliary_step
+from qfix.core.traces import gradient_correction as gradient_correction
+from qfix.core.traces import trace_decay as trace_decay
+from qfix.core.traces import true_online_feature_step as true_online_feature_step
+from qfix.core.traces import true_online_trace_step as true_online_trace_step
 from qfix.errors import option_error
 
 
@@ -299,7 +305,7 @@ def tree_backup(
         OptionError: shapes do not match, or lambda_ is out of range.
 
     Source: Precup, Sutton & Singh (2000), Eligibility traces for off-policy policy evaluation, section 4;
-    Sutton & Barto (2018), eqs. 7.16 and 12.20.
+    Sutton & Barto (2018), eq. 7.16 and section 12.10.
     """
     owner = "tree_backup"
     _require_rows(owner, reward, discount=discount, continues=continues, lambda_=lambda_)
@@ -343,7 +349,7 @@ def retrace(
     Raises:
         OptionError: shapes do not match, or lambda_ is out of range.
 
-    Source: Munos et al. (2016), Safe and efficient off-policy reinforcement learning, eqs. 3 and 4.
+    Source: Munos et al. (2016), Safe and efficient off-policy reinforcement learning, eq. 3 and section 3.
     """
     owner = "retrace"
     _require_rows(owner, reward, discount=discount, continues=continues, lambda_=lambda_)

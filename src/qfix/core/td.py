@@ -170,7 +170,7 @@ def expected_sarsa(reward: Array, discount: Array, q_next: Array, policy_next: A
     Raises:
         OptionError: shapes do not match.
 
-    Source: van Seijen et al. (2009), A theoretical and empirical analysis of expected Sarsa, eq. 5;
+    Source: van Seijen et al. (2009), A theoretical and empirical analysis of expected Sarsa;
     Sutton & Barto (2018), eq. 6.9.
     """
     _require_step("expected_sarsa", reward, discount, q_next=q_next, policy_next=policy_next)
@@ -226,7 +226,7 @@ def soft_value(q: Array, temperature: Array) -> Array:
     Raises:
         OptionError: the temperature is not positive.
 
-    Source: Haarnoja et al. (2017), Reinforcement learning with deep energy-based policies, eq. 3.
+    Source: Haarnoja et al. (2017), Reinforcement learning with deep energy-based policies, theorem 1.
     """
     _require_temperature("soft_value", temperature)
     xp = namespace(q)
@@ -253,7 +253,7 @@ def soft(reward: Array, discount: Array, q_next: Array, temperature: Array) -> A
     Raises:
         OptionError: shapes do not match, or the temperature is not positive.
 
-    Source: Haarnoja et al. (2017), eqs. 3 and 5.
+    Source: Haarnoja et al. (2017), theorem 1.
     """
     _require_step("soft", reward, discount, q_next=q_next)
     _require_temperature("soft", temperature)
@@ -292,7 +292,7 @@ def munchausen(
     Raises:
         OptionError: shapes do not match, the temperature is not positive, or weight or floor is out of range.
 
-    Source: Vieillard et al. (2020), Munchausen reinforcement learning, eq. 2 and the clipping of section 3.
+    Source: Vieillard et al. (2020), Munchausen reinforcement learning, section 3.
     """
     owner = "munchausen"
     _require_step(owner, reward, discount, q=q, q_next=q_next)

@@ -43,7 +43,7 @@ def dutch_trace_increment(alpha: Array, decayed_dot: Array) -> Array:
     Returns:
         The factor of x.
 
-    Source: van Seijen et al. (2016), True online temporal-difference learning, eq. 13.
+    Source: van Seijen et al. (2016), True online temporal-difference learning, algorithm 2.
     """
     return 1.0 - alpha * decayed_dot
 
