@@ -1,5 +1,16 @@
 """Behaviour: schedules, exploration strategies and initial values."""
 
+from qfix.explore.bonuses import count_bonus, ucb_bonus, vdbe_update
+from qfix.explore.convergence import RobbinsMonro, convergence_warning, robbins_monro
+from qfix.explore.initial import (
+    ConstantValue,
+    Initial,
+    Optimistic,
+    SmallRandom,
+    Zeros,
+    as_initial,
+    initial_value,
+)
 from qfix.explore.schedules import (
     Constant,
     Decay,
@@ -13,19 +24,54 @@ from qfix.explore.schedules import (
     pick_counter,
     schedule_from,
     schedule_value,
+    scheduled_within,
+)
+from qfix.explore.strategies import (
+    UCB,
+    VDBE,
+    Boltzmann,
+    CountBonus,
+    EncodedStrategy,
+    EpsilonGreedy,
+    Greedy,
+    Strategy,
+    as_strategy,
 )
 
 __all__ = [
+    "UCB",
+    "VDBE",
+    "Boltzmann",
     "Constant",
+    "ConstantValue",
+    "CountBonus",
     "Decay",
+    "EncodedStrategy",
+    "EpsilonGreedy",
     "Exponential",
+    "Greedy",
+    "Initial",
     "Inverse",
     "Linear",
+    "Optimistic",
     "Piecewise",
     "Polynomial",
+    "RobbinsMonro",
     "Schedule",
+    "SmallRandom",
+    "Strategy",
+    "Zeros",
+    "as_initial",
     "as_schedule",
+    "as_strategy",
+    "convergence_warning",
+    "count_bonus",
+    "initial_value",
     "pick_counter",
+    "robbins_monro",
     "schedule_from",
     "schedule_value",
+    "scheduled_within",
+    "ucb_bonus",
+    "vdbe_update",
 ]

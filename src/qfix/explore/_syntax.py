@@ -113,6 +113,16 @@ def build(cls: type[T], args: Iterable[Any], options: Mapping[str, Any]) -> T:
     return cls(**given)
 
 
+def from_mapping(
+    data: Mapping[str, Any], classes: Iterable[type[T]], kind: str, owner: str, example: str
+) -> T:
+    """Build what a JSON object describes: its "kind" names the class, the rest are its fields."""
+    name = data.get("kind")
+    if not isinstance(name, str):
+        raise option_error(owner, "kind", f"must name the {kind}", name, f"Use {example}.")
+    return build(lookup(name, classes, kind), (), {key: data[key] for key in data if key != "kind"})
+
+
 def signature(cls: type) -> str:
     """How to write an object of this class: `Linear(start, end, duration, by='step')`."""
     parts = [field.name if _required(field) else f"{field.name}={field.default!r}" for field in _fields(cls)]
@@ -128,12 +138,19 @@ def _required(field: dataclasses.Field[Any]) -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
-def written(obj: Any) -> str:
-    """The text that `read` and `build` turn back into an equal object: required values first, in order."""
+def written(obj: Any, values: Mapping[str, Any] | None = None) -> str:
+    """The text that `read` and `build` turn back into an equal object.
+
+    The first value and the required ones stand in order; others by name, where they differ from the default.
+
+    Args:
+        obj: a dataclass object.
+        values: shorter forms of its field values, where it has them.
+    """
     parts = []
-    for field in _fields(obj):
-        value = getattr(obj, field.name)
-        if _required(field):
+    for index, field in enumerate(_fields(obj)):
+        value = getattr(obj, field.name) if values is None else values[field.name]
+        if _required(field) or (index == 0 and not field.kw_only):
             parts.append(_literal(value))
         elif value != field.default:
             parts.append(f"{field.name}={_literal(value)}")

@@ -324,8 +324,8 @@ class Polynomial(Schedule):
     """Falls like 1/n^w, down to a floor: f(n) = max(end, start / (n + offset)^power).
 
     With power in (1/2, 1] it satisfies the Robbins-Monro conditions. As a step size for Q-learning a power
-    below 1 is the better choice: the bound on the time to an ε-accurate Q is exponential in 1/(1 − γ) at power 1 and
-    polynomial below it.
+    below 1 is the better choice: the bound on the time to an ε-accurate Q is exponential in 1/(1 − γ) at
+    power 1 and polynomial below it.
 
     Source: Even-Dar & Mansour (2003), "Learning Rates for Q-learning", JMLR 5, 1-25.
     """
@@ -424,12 +424,11 @@ def as_schedule(x: Schedule | float | str | Mapping[str, Any]) -> Schedule:
         return x
     if isinstance(x, Mapping):
         return schedule_from(x)
-    if isinstance(x, str):
-        x = _syntax.read(x, "as_schedule", _EXAMPLE)
-    if isinstance(x, _syntax.Call):
-        return _syntax.build(_syntax.lookup(x.name, SCHEDULES, "schedule"), x.args, x.options)
-    if _is_number(x):
-        return Constant(x)  # type: ignore[arg-type]
+    read = _syntax.read(x, "as_schedule", _EXAMPLE) if isinstance(x, str) else x
+    if isinstance(read, _syntax.Call):
+        return _syntax.build(_syntax.lookup(read.name, SCHEDULES, "schedule"), read.args, read.options)
+    if is_number(read):
+        return Constant(read)
     rule = "must be a number, a schedule, its text or its JSON form"
     raise option_error("as_schedule", "x", rule, x, f"Use {_EXAMPLE}.")
 
@@ -441,12 +440,8 @@ def schedule_from(data: Mapping[str, Any]) -> Schedule:
         OptionError: no "kind", or a parameter missing or out of its range.
         UnknownNameError: no schedule or option of that name; suggests the nearest.
     """
-    kind = data.get("kind")
-    if not isinstance(kind, str):
-        rule, remedy = "must have a 'kind' that names the schedule", 'Use {"kind": "constant", "value": 0.1}.'
-        raise option_error("schedule_from", "data", rule, dict(data), remedy)
-    cls = _syntax.lookup(kind, SCHEDULES, "schedule")
-    return _syntax.build(cls, (), {name: value for name, value in data.items() if name != "kind"})
+    example = '{"kind": "constant", "value": 0.1}'
+    return _syntax.from_mapping(data, SCHEDULES, "schedule", "schedule_from", example)
 
 
 def scheduled_within(
@@ -461,24 +456,25 @@ def scheduled_within(
     lowest, highest = schedule.bounds()
     if lowest < low or highest > high:
         rule = f"must stay at or above {low:g}" if high == math.inf else f"must stay in [{low:g}, {high:g}]"
-        raise option_error(owner, name, rule, schedule, remedy)
+        raise option_error(owner, name, rule, x if is_number(x) else schedule, remedy)
     return schedule
 
 
-def _is_number(x: object) -> bool:
+def is_number(x: object) -> bool:
+    """A real number, NumPy's included; True and False are not meant as numbers."""
     if isinstance(x, np.ndarray) and x.ndim == 0:
         x = x[()]
     return isinstance(x, numbers.Real) and not isinstance(x, (bool, np.bool_))
 
 
 def _value(owner: str, name: str, x: Any) -> float:
-    if not _is_number(x) or not 0.0 <= float(x) < math.inf:
+    if not is_number(x) or not 0.0 <= float(x) < math.inf:
         raise option_error(owner, name, "must be a finite number, 0 or above", x, "Use a value such as 0.1.")
     return float(x)
 
 
 def _count(owner: str, name: str, x: Any) -> float:
-    if not _is_number(x) or not 0.0 < float(x) < math.inf:
+    if not is_number(x) or not 0.0 < float(x) < math.inf:
         raise option_error(owner, name, "must be a finite number above 0", x, "Use a count such as 10_000.")
     number = float(x)
     return int(number) if number.is_integer() and number < 2**53 else number
