@@ -11,6 +11,7 @@ from qfix.explore.initial import (
     as_initial,
     initial_value,
 )
+from qfix.explore.schedule_code import pick_counter, schedule_value
 from qfix.explore.schedules import (
     Constant,
     Decay,
@@ -21,9 +22,7 @@ from qfix.explore.schedules import (
     Polynomial,
     Schedule,
     as_schedule,
-    pick_counter,
     schedule_from,
-    schedule_value,
     scheduled_within,
 )
 from qfix.explore.strategies import (

@@ -4,24 +4,7 @@ A schedule is a value f(n) ≥ 0 of a counter n = 0, 1, 2, ...: the number of st
 the one at hand. The first update of a pair therefore sees n = 0, and `Polynomial(1.0, 1.0, by="visit")` gives
 1, 1/2, 1/3, ...: the sample average.
 
-Each equation stands once, in `schedule_value`, which is made of operators alone: Python calls it, and a
-compiler takes it as it is (`numba.njit(schedule_value)`). Compiled code sees a schedule as a row of float64:
-
-    index     0     1   2   3   4   5   6   7 .. 6+K      7+K .. 7+2K
-    content   kind  by  p0  p1  p2  p3  K   K boundaries  K+1 values
-
-    (the row ends at index 6, with K = 0, unless it is a Piecewise)
-
-
-    kind 0  Constant     p0 value
-    kind 1  Linear       p0 start, p1 end,   p2 duration
-    kind 2  Exponential  p0 start, p1 end,   p2 duration, p3 end/start
-    kind 3  Decay        p0 start, p1 rate,  p2 end
-    kind 4  Inverse      p0 start, p1 scale, p2 end
-    kind 5  Polynomial   p0 start, p1 power, p2 offset,   p3 end
-    kind 6  Piecewise
-
-    by 0 step, 1 episode, 2 visit, 3 step_in_episode
+The equations, and the row of numbers that compiled code gets, are in `schedule_code`.
 """
 
 from __future__ import annotations
@@ -39,89 +22,20 @@ from numpy.typing import NDArray
 
 from qfix.errors import option_error
 from qfix.explore import _syntax
+from qfix.explore.schedule_code import (
+    CONSTANT,
+    DECAY,
+    EXPONENTIAL,
+    INVERSE,
+    LINEAR,
+    PIECEWISE,
+    POLYNOMIAL,
+    schedule_value,
+)
 
 By = Literal["step", "episode", "visit", "step_in_episode"]
 
-CONSTANT = 0
-LINEAR = 1
-EXPONENTIAL = 2
-DECAY = 3
-INVERSE = 4
-POLYNOMIAL = 5
-PIECEWISE = 6
-
-BY_STEP = 0
-BY_EPISODE = 1
-BY_VISIT = 2
-BY_STEP_IN_EPISODE = 3
-
 _EXAMPLE = "0.1 or Linear(1.0, 0.05, 100_000)"
-
-
-def schedule_value(code, n):
-    """The value of an encoded schedule at counter n; operators alone, so `numba.njit` compiles it unchanged.
-
-        Constant     p0
-        Linear       p0 + (p1 − p0) · n / p2         for n < p2, then p1
-        Exponential  p0 · p3 ** (n / p2)             for n < p2, then p1
-        Decay        max(p2, p0 · p1 ** n)
-        Inverse      max(p2, p0 · p1 / (p1 + n))
-        Polynomial   max(p3, p0 / (n + p2) ** p1)
-        Piecewise    value k, where k counts the boundaries ≤ n
-
-    Args:
-        code: float64 row as in the module's docstring; not checked.
-        n: counter, ≥ 0; not checked.
-
-    Returns:
-        The value. Compiled and plain Python agree to the bit, within 1 ulp where the equation has a power.
-    """
-    kind = code[0]
-    if kind == CONSTANT:
-        return code[2]
-    if kind == LINEAR:
-        if n >= code[4]:
-            return code[3]
-        return code[2] + (code[3] - code[2]) * (n / code[4])
-    if kind == EXPONENTIAL:
-        if n >= code[4]:
-            return code[3]
-        return code[2] * code[5] ** (n / code[4])
-    if kind == DECAY:
-        # As a float: compilers treat an integer power by another algorithm, with other roundings.
-        value = code[2] * code[3] ** (n + 0.0)
-        return value if value > code[4] else code[4]
-    if kind == INVERSE:
-        value = code[2] * (code[3] / (code[3] + n))
-        return value if value > code[4] else code[4]
-    if kind == POLYNOMIAL:
-        value = code[2] / (n + code[4]) ** code[3]
-        return value if value > code[5] else code[5]
-    pieces = int(code[6])
-    k = 0
-    while k < pieces and n >= code[7 + k]:
-        k += 1
-    return code[7 + pieces + k]
-
-
-def pick_counter(code, step, episode, visit, step_in_episode):
-    """The counter that drives an encoded schedule; operators alone, like `schedule_value`.
-
-    Args:
-        code: float64 row as in the module's docstring.
-        step: environment steps taken so far.
-        episode: episodes finished so far.
-        visit: earlier visits of this state (exploration) or state-action pair (step size).
-        step_in_episode: steps taken so far in this episode.
-    """
-    by = code[1]
-    if by == BY_STEP:
-        return step
-    if by == BY_VISIT:
-        return visit
-    if by == BY_EPISODE:
-        return episode
-    return step_in_episode
 
 
 @dataclass(frozen=True, repr=False)
@@ -171,7 +85,7 @@ class Schedule(ABC):
         return float(schedule_value(row, float(_counter(self, n))))
 
     def encode(self) -> NDArray[np.float64]:
-        """The row that compiled code evaluates with `schedule_value`; for its layout see the module."""
+        """The row that compiled code evaluates with `schedule_value`; for its layout see `schedule_code`."""
         return np.array(self._row(), dtype=np.float64)
 
     def to_dict(self) -> dict[str, Any]:
