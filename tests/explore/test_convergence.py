@@ -113,8 +113,8 @@ def test_the_warning_says_what_fails_why_and_what_to_use():
     warning = convergence_warning(Constant(0.1))
     assert warning == (
         "alpha=Constant(0.1) does not satisfy the Robbins-Monro conditions, so convergence is not "
-        "guaranteed. The step size is 0.1: its squares sum to infinity, and estimates keep moving with the noise of the "
-        "targets. Only without noise (a deterministic problem) can that converge. "
+        "guaranteed. The step size is 0.1: its squares sum to infinity, and estimates keep moving with the "
+        "noise of the targets. Only without noise (a deterministic problem) can that converge. "
         "Use alpha=Polynomial(1.0, 0.8, by='visit')."
     )
     assert convergence_warning(Constant(0.1), "beta").startswith("beta=Constant(0.1) does not")

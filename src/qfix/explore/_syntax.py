@@ -159,7 +159,7 @@ def written(obj: Any, values: Mapping[str, Any] | None = None) -> str:
 
 def _literal(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:_}"
+        return f"{value:_}" if abs(value) >= 10_000 else str(value)
     if isinstance(value, tuple):
         inside = ", ".join(_literal(item) for item in value)
         return f"({inside},)" if len(value) == 1 else f"({inside})"
