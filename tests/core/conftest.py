@@ -20,7 +20,9 @@ class Backend:
 
     @property
     def rtol(self) -> float:
-        return 2e-5 if self.name == "jax.numpy" else 1e-12  # JAX computes in single precision unless told otherwise
+        return (
+            2e-5 if self.name == "jax.numpy" else 1e-12
+        )  # JAX computes in single precision unless told otherwise
 
     def array(self, x: Any) -> Any:
         """`x` on this backend if it is an array; numbers stay numbers."""
@@ -65,7 +67,9 @@ class Rollout:
     value_next: np.ndarray
 
 
-def random_rollout(rng: np.random.Generator, T: int = 7, B: int = 3, A: int = 4, gamma: float = 0.9) -> Rollout:
+def random_rollout(
+    rng: np.random.Generator, T: int = 7, B: int = 3, A: int = 4, gamma: float = 0.9
+) -> Rollout:
     end = rng.random((T, B))
     terminated, truncated = end < 0.15, (end > 0.15) & (end < 0.35)
     q_next = rng.normal(size=(T, B, A))

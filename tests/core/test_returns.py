@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from core.conftest import random_rollout
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.conftest import random_rollout
 from qfix.core import returns
 from qfix.errors import OptionError
 
@@ -132,7 +132,7 @@ def lambda_sum(r, t, lambda_):
 
 
 def corrected_sum(r, t, c):
-    """E_π q' of the first step, then TD errors weighed by the products of their branch weights (Munos et al., eq. 3)."""
+    """E_π q' of the first step, then errors weighed by products of branch weights (Munos et al. 2016, eq. 3)."""
     q_taken = np.take_along_axis(r.q_next, r.action_next[..., None], -1)[:, 0, 0]
     expected = np.sum(r.policy_next * r.q_next, -1)[:, 0]
     rows = rows_ahead(r.continues[:, 0], t)
@@ -196,9 +196,7 @@ def test_v_trace_is_the_sum_of_weighted_errors(seed, lambda_, clip_rho, clip_c):
     actual = returns.v_trace(*arguments, lambda_, clip_rho, clip_c)
     targets = [v_trace_sum(r, t, lambda_, clip_rho, clip_c) for t in range(6)]
     assert_rows(actual.target, targets)
-    next_target = [
-        targets[t + 1] if r.continues[t, 0] and t < 5 else r.value_next[t, 0] for t in range(6)
-    ]
+    next_target = [targets[t + 1] if r.continues[t, 0] and t < 5 else r.value_next[t, 0] for t in range(6)]
     rho = np.minimum(clip_rho, r.ratio[:, 0])
     expected = rho * (r.reward[:, 0] + r.discount[:, 0] * np.array(next_target) - r.value[:, 0])
     assert_rows(actual.advantage, expected)
@@ -291,9 +289,7 @@ def every_return(r):
         "retrace": returns.retrace(*common, r.ratio, r.continues, 0.8),
         "gae": returns.gae(r.reward, r.discount, r.value, r.value_next, r.continues, 0.8),
         "v_trace": np.stack(
-            returns.v_trace(
-                r.reward, r.discount, r.value, r.value_next, r.ratio, r.continues, 0.8, 1.0, 1.0
-            ),
+            returns.v_trace(r.reward, r.discount, r.value, r.value_next, r.ratio, r.continues, 0.8, 1.0, 1.0),
             axis=1,
         ),
     }
@@ -317,19 +313,14 @@ def test_nothing_leaks_from_the_episode_after(name, terminated, rng):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_truncated_step_bootstraps_and_terminated_step_does_not(name, rng):
+@pytest.mark.parametrize(("discount", "bootstraps"), [(0.0, False), (0.9, True)])
+def test_truncated_step_bootstraps_and_terminated_step_does_not(name, discount, bootstraps, rng):
     r = random_rollout(rng, T=4, B=1)
-    r.continues[1] = False
-    for discount, depends in ((0.0, False), (0.9, True)):
-        r.discount[1] = discount
-        before = every_return(r)[name][1]
-        moved = sliced(r, slice(None))
-        moved.value_next[1] += 1.0
-        moved.q_next[1] += 1.0
-        after = every_return(moved)[name][1]
-        assert bool(np.any(before != after)) is depends
-        r = random_rollout(np.random.default_rng(1), T=4, B=1)
-        r.continues[1] = False
+    r.continues[1], r.discount[1] = False, discount
+    before = every_return(r)[name][1]
+    r.value_next[1] += 1.0
+    r.q_next[1] += 1.0
+    assert bool(np.any(every_return(r)[name][1] != before)) is bootstraps
 
 
 # Refusals.

@@ -68,8 +68,7 @@ def test_dutch_trace_in_a_table_at_alpha_one_is_the_replacing_trace():
 
 
 def online_lambda_return_weights(x, reward, gamma, lambda_, alpha, w0):
-    """Weights of the online λ-return algorithm after all steps: the forward view, recomputed from the start at each
-    horizon (van Seijen et al. 2016, section 3)."""
+    """The forward view, recomputed from the start at each horizon (van Seijen et al. 2016, section 3)."""
     history = [w0]
     for horizon in range(1, len(reward) + 1):
         w = w0
@@ -98,7 +97,9 @@ def test_true_online_td_equals_the_online_lambda_return_algorithm(rng):
         w = w + returns.true_online_trace_step(alpha, error, value, value_old) * trace
         w = w + returns.true_online_feature_step(alpha, value, value_old) * x[t]
         value_old = value_next
-    np.testing.assert_allclose(w, online_lambda_return_weights(x, reward, gamma, lambda_, alpha, w0), rtol=1e-11)
+    np.testing.assert_allclose(
+        w, online_lambda_return_weights(x, reward, gamma, lambda_, alpha, w0), rtol=1e-11
+    )
 
 
 def test_tdc_expected_step_descends_the_projected_bellman_error(rng):

@@ -111,7 +111,9 @@ REFUSED = {
     "temperature": lambda: td.soft(REWARD, DISCOUNT, Q_NEXT, 0.0),
     "q": lambda: td.munchausen(REWARD, DISCOUNT, Q_NEXT[:, :2], np.zeros(3, int), Q_NEXT, 0.03, 0.9, -1.0),
     "action": lambda: td.munchausen(REWARD, DISCOUNT, Q_NEXT, np.zeros((3, 1), int), Q_NEXT, 0.03, 0.9, -1.0),
-    "bonus_weight": lambda: td.munchausen(REWARD, DISCOUNT, Q_NEXT, np.zeros(3, int), Q_NEXT, 0.03, 1.9, -1.0),
+    "bonus_weight": lambda: td.munchausen(
+        REWARD, DISCOUNT, Q_NEXT, np.zeros(3, int), Q_NEXT, 0.03, 1.9, -1.0
+    ),
     "bonus_floor": lambda: td.munchausen(REWARD, DISCOUNT, Q_NEXT, np.zeros(3, int), Q_NEXT, 0.03, 0.9, 1.0),
 }
 
@@ -126,7 +128,8 @@ def test_message_names_parameter_owner_rule_value_and_remedy():
     with pytest.raises(OptionError) as caught:
         td.soft(REWARD, DISCOUNT, Q_NEXT, -0.5)
     assert str(caught.value) == (
-        "The 'temperature' parameter of soft must be in (0.0, inf). Got -0.5. Use q_learning for the limit at 0."
+        "The 'temperature' parameter of soft must be in (0.0, inf). Got -0.5. "
+        "Use q_learning for the limit at 0."
     )
     with pytest.raises(OptionError) as caught:
         td.q_learning(REWARD, DISCOUNT[:, None], Q_NEXT)

@@ -102,7 +102,7 @@ def expectile(error: Array, tau: Array) -> Array:
 
     Args:
         error: u = target − prediction; any shape.
-        tau: in (0, 1), scalar: above 1/2 leans to the large targets.
+        tau: in [0, 1], scalar: above 1/2 leans to the large targets.
 
     Returns:
         The loss; shape of `error`.
