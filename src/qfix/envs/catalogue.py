@@ -74,7 +74,7 @@ CATALOGUE: tuple[Entry, ...] = (
     Entry(
         "Warehouse",
         "qfix.envs.warehouse:warehouse",
-        200,
+        300,
         "shelves, slip and two routes, the obvious one clearly worse",
     ),
     Entry("ProbeConstant", "qfix.envs.probes:probe_constant", 10, "probe: is a reward learned at all?"),
