@@ -132,7 +132,7 @@ def lambda_sum(r, t, lambda_):
 
 
 def corrected_sum(r, t, c):
-    """E_π q' of the first step, then errors weighed by products of branch weights (Munos et al. 2016, eq. 3)."""
+    """E_π q' of the first step, then errors weighed by products of traces (Munos et al. 2016, eq. 3)."""
     q_taken = np.take_along_axis(r.q_next, r.action_next[..., None], -1)[:, 0, 0]
     expected = np.sum(r.policy_next * r.q_next, -1)[:, 0]
     rows = rows_ahead(r.continues[:, 0], t)

@@ -112,9 +112,9 @@ REFUSED = {
     "q": lambda: td.munchausen(REWARD, DISCOUNT, Q_NEXT[:, :2], np.zeros(3, int), Q_NEXT, 0.03, 0.9, -1.0),
     "action": lambda: td.munchausen(REWARD, DISCOUNT, Q_NEXT, np.zeros((3, 1), int), Q_NEXT, 0.03, 0.9, -1.0),
     "bonus_weight": lambda: td.munchausen(
-        REWARD, DISCOUNT, Q_NEXT, np.zeros(3, int), Q_NEXT, 0.03, 1.9, -1.0
+        REWARD, DISCOUNT, Q_NEXT, np.zeros(3, int), Q_NEXT, 0.03, 1.001, -1.0
     ),
-    "bonus_floor": lambda: td.munchausen(REWARD, DISCOUNT, Q_NEXT, np.zeros(3, int), Q_NEXT, 0.03, 0.9, 1.0),
+    "bonus_floor": lambda: td.munchausen(REWARD, DISCOUNT, Q_NEXT, np.zeros(3, int), Q_NEXT, 0.03, 0.9, 0.001),
 }
 
 

@@ -83,7 +83,7 @@ def quantile_huber(quantile: Array, target: Array, tau: Array, kappa: float) -> 
     """
     owner = "quantile_huber"
     require_actions_axis(owner, "target", target, shape_of(quantile)[:-1], "quantile without its last axis")
-    if len(shape_of(tau)) != 1 or shape_of(tau) != shape_of(quantile)[-1:]:
+    if shape_of(tau) != shape_of(quantile)[-1:]:
         require_shape(owner, "tau", tau, shape_of(quantile), "quantile (or of its last axis)")
     require_range(owner, "kappa", kappa, 0.0, float("inf"), "Use kappa=1.0 as in the paper.")
     xp = namespace(quantile, target, tau)
