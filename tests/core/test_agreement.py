@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.conftest import Backend, random_rollout
 from qfix.core import bellman, losses, policies, returns, surrogates, td
+
+from .conftest import Backend, random_rollout
 
 
 def cases():

@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from core.conftest import Backend
 from qfix.core._array import like, namespace, scan_reverse
+
+from .conftest import Backend
 
 
 def test_scan_reverse_runs_from_the_end_and_keeps_the_order_of_rows(backend: Backend):

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.conftest import random_rollout
 from qfix.core import returns
 from qfix.errors import OptionError
+
+from .conftest import random_rollout
 
 REWARD = np.array([1.0, 2.0, 3.0, 4.0])
 VALUE_NEXT = np.array([10.0, 20.0, 30.0, 40.0])
@@ -332,7 +333,7 @@ REFUSED = {
     "continues": lambda: returns.lambda_returns(ROW, 0.9, ROW, ROW[:, None], 0.8),
     "value_next": lambda: returns.n_step(ROW, 0.9, ROW[:, None], 1, 2),
     "n": lambda: returns.n_step(ROW, 0.9, ROW, 1, 0),
-    "lambda_": lambda: returns.gae(ROW, 0.9, ROW, ROW, 1, 1.5),
+    "lambda_": lambda: returns.gae(ROW, 0.9, ROW, ROW, 1, 1.001),
     "value": lambda: returns.gae(ROW, 0.9, np.ones(5), ROW, 1, 0.8),
     "q_next": lambda: returns.watkins(ROW, 0.9, ROW, np.zeros(4, int), 1, 0.8),
     "action_next": lambda: returns.watkins(ROW, 0.9, np.ones((4, 2)), np.zeros((4, 1), int), 1, 0.8),

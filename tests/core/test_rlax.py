@@ -7,8 +7,9 @@ import warnings
 import numpy as np
 import pytest
 
-from core.conftest import random_rollout
 from qfix.core import losses, policies, returns, surrogates, td
+
+from .conftest import random_rollout
 
 with warnings.catch_warnings():
     # Its dependency TensorFlow Probability reads names that JAX has since deprecated.

@@ -114,7 +114,9 @@ REFUSED = {
     "bonus_weight": lambda: td.munchausen(
         REWARD, DISCOUNT, Q_NEXT, np.zeros(3, int), Q_NEXT, 0.03, 1.001, -1.0
     ),
-    "bonus_floor": lambda: td.munchausen(REWARD, DISCOUNT, Q_NEXT, np.zeros(3, int), Q_NEXT, 0.03, 0.9, 0.001),
+    "bonus_floor": lambda: td.munchausen(
+        REWARD, DISCOUNT, Q_NEXT, np.zeros(3, int), Q_NEXT, 0.03, 0.9, 0.001
+    ),
 }
 
 
