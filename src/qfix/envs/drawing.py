@@ -30,10 +30,12 @@ PIT = (247, 221, 216)
 HOLE = (178, 58, 52)
 SPILL = (250, 234, 200)
 DROP = (222, 160, 40)
+AIR = (226, 238, 243)
+WIND = (150, 187, 204)
 AGENT = (38, 99, 209)
 INK = (70, 74, 84)
 
-GROUND = {".": FLOOR, "S": START, "G": GOAL, "P": PIT, "~": SPILL, "#": WALL, " ": PAPER}
+GROUND = {".": FLOOR, "S": START, "G": GOAL, "P": PIT, "~": SPILL, "^": AIR, "#": WALL, " ": PAPER}
 
 # 5 x 7 pixels a letter, one number a row, its bits from left to right
 _FONT = {
@@ -172,6 +174,9 @@ def _ground(glyph: str, size: int) -> Field:
             (-0.18, -0.24, 0.06),
         ):
             _paint(tile, np.hypot(x - dx, y - dy) - radius, DROP, 0.75)
+    elif glyph == "^":
+        for dy in (-0.12, 0.12):
+            _paint(tile, np.maximum(np.abs(y - dy - np.abs(x)) - 0.05, np.abs(x) - 0.18), WIND)
     elif glyph == "S":
         _paint(tile, np.abs(np.hypot(x, y) - 0.36) - 0.02, AGENT, 0.35)
     # the lines between cells: a pixel on two sides, which neighbours complete
@@ -201,7 +206,7 @@ def _write(tile: Field, label: str) -> None:
     letters = [_FONT[ch] for ch in label.upper() if ch in _FONT]
     if not letters:
         return
-    scale = min(tile.shape[1] // (6 * len(letters) + 3), tile.shape[0] // 11)
+    scale = min(tile.shape[1] // (6 * len(letters) + 3), tile.shape[0] // 14)
     if scale < 1:
         return
     bits = np.zeros((7, 6 * len(letters) - 1), bool)

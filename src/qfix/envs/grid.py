@@ -1,6 +1,6 @@
 """Grids: a map in text, its free cells numbered in reading order, and the four compass moves.
 
-    # wall   S start   G goal   P pit   ~ spill   . floor   (blank) not part of the world
+    # wall   S start   G goal   P pit   ~ spill   ^ wind   . floor   (blank) not part of the world
 
 Cells are (row, column) from (0, 0) at the top left. Walls and blanks are no states.
 """

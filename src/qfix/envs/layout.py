@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 class GridLayout:
     """States on a grid of cells, row 0 at the top.
 
-    >>> layout = GridLayout(("S.G",), np.array([[0, 0], [0, 1], [0, 2]]), np.array([[0, -1], [0, 1]]),
-    ("left", "right")) >>> layout.rows, layout.columns, layout.walls
-    (1, 3, ())
+    >>> cells, arrows = np.array([[0, 0], [0, 1], [0, 2]]), np.array([[0, -1], [0, 1]])
+    >>> layout = GridLayout(("S#G",), cells, arrows, ("left", "right"))
+    >>> layout.rows, layout.columns, layout.walls
+    (1, 3, ((0, 1),))
     """
 
     glyphs: tuple[str, ...]
-    """One string a row: `#` wall, `S` start, `G` goal, `P` pit, `~` spill, `.` floor, blank: nothing."""
+    """One string a row: `#` wall, `S` start, `G` goal, `P` pit, `~` spill, `^` wind, `.` floor, blank."""
     cell_of_state: NDArray[np.int64]
     """(S, 2) row and column of each state; (-1, -1) for a state that is not shown."""
     action_arrows: NDArray[np.int64]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import importlib
 import inspect
 import warnings
 from collections.abc import Mapping
@@ -106,7 +108,9 @@ def find_spec(env_id: str) -> EnvSpec:
     bare = name.rsplit("-v", 1)[0]
     if bare in newest:
         raise UnknownNameError(f"There is no environment '{name}'. Did you mean '{newest[bare]}'?")
-    raise unknown_name("environment", name, gymnasium.registry)
+    near = difflib.get_close_matches(name, list(gymnasium.registry), n=1, cutoff=0.5)
+    hint = f"Did you mean '{near[0]}'?" if near else "See `qfix list` for those there are."
+    raise UnknownNameError(f"There is no environment '{name}'. {hint}")
 
 
 def options_of(env_id: str | EnvSpec) -> dict[str, Any]:
@@ -134,8 +138,6 @@ def _newest_versions() -> dict[str, str]:
 
 
 def _import(module: str, env_id: str) -> None:
-    import importlib
-
     try:
         importlib.import_module(module)
     except Exception as fault:

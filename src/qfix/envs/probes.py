@@ -1,5 +1,4 @@
-"""Probe worlds: one question each, with a known answer; a learner that gets one wrong has that very thing
-wrong.
+"""Probe worlds: one question each, with a known answer; who gets it wrong has that very thing wrong.
 
 ProbeConstant      is a reward learned at all?
 ProbeObservation   are states told apart?

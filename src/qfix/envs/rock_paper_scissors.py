@@ -20,11 +20,11 @@ PAYOFF.setflags(write=False)
 class RockPaperScissors(gymnasium.Env[Any, Any]):
     """Rounds of a one-shot matrix game against a best response to the player's moves so far.
 
-    Actions are 0 rock, 1 paper, 2 scissors; there is nothing to observe, the observation is always 0. In
-    each round the opponent plays a best response to the frequencies of the player's moves since `reset`,
-    ties broken at random; a win pays +1, a loss -1. An episode is a match, its length the time limit (100
-    rounds). Deterministic policies lose every round but perhaps the first; 1/3 each expects 0 and nothing is
-    safer: see `exploitability`.
+    Actions are 0 rock, 1 paper, 2 scissors; there is nothing to observe, the observation is always 0. In each
+    round the opponent plays a best response to the frequencies of the player's moves since `reset`, ties
+    broken at random; a win pays +1, a loss -1. An episode is a match, its length the time limit (100 rounds).
+    A deterministic policy, there being one observation, always plays the same move and loses every round but
+    perhaps the first; a mixed one loses its `exploitability`; 1/3 each expects 0 and nothing is safer.
 
     Not a finite decision process: what the opponent does depends on all the moves before.
 

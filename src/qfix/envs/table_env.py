@@ -110,7 +110,7 @@ class TableEnv(gymnasium.Env[Any, Any]):
         """Start an episode: the one of `seed`, or with None the next one of the running stream."""
         super().reset(seed=seed)
         if seed is not None:
-            self._stream = np.uint64(seed)
+            self._stream = np.uint64(seed % 2**64)
         elif self._stream is None:
             self._stream = np.uint64(self.np_random.integers(2**63))
         stream, state = _begin(self._table, self._stream)
