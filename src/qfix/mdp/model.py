@@ -20,7 +20,7 @@ import scipy.sparse as sp
 
 from qfix.errors import ModelError
 from qfix.mdp.check import as_start, as_terminal, check_gamma, check_rows, check_start
-from qfix.mdp.rows import Rows, ends_in, rows_from_matrices, rows_from_outcomes
+from qfix.mdp.rows import Rows, ends_in, rows_from_matrices, rows_from_outcomes, settle
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -244,7 +244,7 @@ class FiniteMDP:
             origin = None if start is None else as_start(start, np.zeros(n_states, bool))
             well_formed = valid.all() and (origin is None or origin.shape == (n_states,))
             terminal = ends_in(rows, n_states, origin) if well_formed else np.zeros(n_states, bool)
-        rows = _settle(rows, terminal, n_actions)
+        rows = settle(rows, terminal, n_actions)
         return cls(n_states, n_actions, gamma, *rows, as_start(start, terminal), terminal, max_episode_steps)
 
     @property
@@ -267,34 +267,6 @@ class FiniteMDP:
             f"FiniteMDP({self.n_states} states ({int(self.terminal.sum())} terminal), {self.n_actions} "
             f"actions, {self.n_outcomes} outcomes, gamma={self.gamma}{limit})"
         )
-
-
-def _settle(rows: Rows, terminal: np.ndarray, n_actions: int) -> Rows:
-    """Terminal states stay put for nothing, and entering one terminates."""
-    if not terminal.any():
-        return rows
-    row_is_terminal = np.repeat(terminal, n_actions)
-    size = np.diff(rows.indptr)
-    keep = ~np.repeat(row_is_terminal, size)
-    indptr = np.zeros_like(rows.indptr)
-    np.cumsum(np.where(row_is_terminal, 1, size), out=indptr[1:])
-    own = np.repeat(row_is_terminal, np.diff(indptr))
-    state = np.repeat(np.flatnonzero(terminal), n_actions)
-
-    def place(old: np.ndarray, at_terminal: Any) -> np.ndarray:
-        new = np.empty(indptr[-1], old.dtype)
-        new[~own] = old[keep]
-        new[own] = at_terminal
-        return new
-
-    next_state = place(rows.next_state, state)
-    terminated = place(rows.terminated, True)
-    inside = (next_state >= 0) & (next_state < len(terminal))
-    terminated[inside] |= terminal[next_state[inside]]
-    reward = rows.reward.copy()
-    reward[terminal] = 0.0
-    outcome_reward = None if rows.outcome_reward is None else place(rows.outcome_reward, 0.0)
-    return Rows(indptr, next_state, place(rows.probability, 1.0), terminated, outcome_reward, reward)
 
 
 def _as_matrices(p: Any) -> list[Any]:

@@ -172,3 +172,31 @@ def reachable(source: np.ndarray, target: np.ndarray, origin: np.ndarray) -> np.
     seen = np.zeros(n_states + 1, bool)
     seen[csgraph.breadth_first_order(graph, n_states, return_predecessors=False)] = True
     return seen[:n_states]
+
+
+def settle(rows: Rows, terminal: np.ndarray, n_actions: int) -> Rows:
+    """The table in which terminal states stay put for nothing, and entering one terminates."""
+    if not terminal.any():
+        return rows
+    row_is_terminal = np.repeat(terminal, n_actions)
+    size = np.diff(rows.indptr)
+    keep = ~np.repeat(row_is_terminal, size)
+    indptr = np.zeros_like(rows.indptr)
+    np.cumsum(np.where(row_is_terminal, 1, size), out=indptr[1:])
+    own = np.repeat(row_is_terminal, np.diff(indptr))
+    state = np.repeat(np.flatnonzero(terminal), n_actions)
+
+    def place(old: np.ndarray, at_terminal: Any) -> np.ndarray:
+        new = np.empty(indptr[-1], old.dtype)
+        new[~own] = old[keep]
+        new[own] = at_terminal
+        return new
+
+    next_state = place(rows.next_state, state)
+    terminated = place(rows.terminated, True)
+    inside = (next_state >= 0) & (next_state < len(terminal))
+    terminated[inside] |= terminal[next_state[inside]]
+    reward = rows.reward.copy()
+    reward[terminal] = 0.0
+    outcome_reward = None if rows.outcome_reward is None else place(rows.outcome_reward, 0.0)
+    return Rows(indptr, next_state, place(rows.probability, 1.0), terminated, outcome_reward, reward)

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from qfix.mdp.inline import inlined
 from qfix.mdp.model import FiniteMDP
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -30,13 +31,23 @@ _ONE = np.uint64(1)
 _TO_UNIT = 2.0**-53
 
 
+# One column of an alias table: 32 bytes, so that a draw reads one cache line. A terminated outcome has the
+# bitwise complement of its next state, which is negative.
+COLUMN = np.dtype(
+    [
+        ("threshold", np.float64),
+        ("reward_own", np.float64),
+        ("reward_alias", np.float64),
+        ("next_own", np.int32),
+        ("next_alias", np.int32),
+    ]
+)
+
+
 class TransitionTable(NamedTuple):
     """Alias tables of a model, padded to K columns a row. Row s*A + a owns columns row*K to row*K + K - 1."""
 
-    threshold: np.ndarray  # (S*A*K,) float64 in [0, 1]
-    next_state: np.ndarray  # (S*A*K, 2) int32: of the column's own outcome, of its alias
-    reward: np.ndarray  # (S*A*K, 2) float64
-    terminated: np.ndarray  # (S*A*K, 2) bool
+    columns: np.ndarray  # (S*A*K,) COLUMN
     start_threshold: np.ndarray  # (n_start,) float64, over the support of the start distribution
     start_state: np.ndarray  # (n_start, 2) int32
     n_outcomes: int  # K, the most outcomes any (s, a) has
@@ -47,7 +58,7 @@ def transition_table(mdp: FiniteMDP) -> TransitionTable:
     """Alias tables that reproduce the model's probabilities up to rounding.
 
     Args:
-        mdp: any FiniteMDP. Memory is 33 bytes for each of the S*A*K columns, K the most outcomes a row has.
+        mdp: any FiniteMDP. Memory is 32 bytes for each of the S*A*K columns, K the most outcomes a row has.
 
     Returns:
         A TransitionTable. Rewards are those of the outcome where the model knows them, else of (s, a).
@@ -59,29 +70,23 @@ def transition_table(mdp: FiniteMDP) -> TransitionTable:
     threshold = np.empty(rows * columns)
     outcome = np.empty((rows * columns, 2), np.int64)
     _fill_alias(mdp.indptr, mdp.probability, columns, threshold, outcome)
-    if mdp.outcome_reward is None:
-        own = np.repeat(mdp.reward.ravel(), columns)
-        reward = np.stack([own, own], axis=1)
-    else:
-        reward = mdp.outcome_reward[outcome]
+    table = np.empty(rows * columns, COLUMN)
+    table["threshold"] = threshold
+    for side, name in enumerate(("own", "alias")):
+        drawn = outcome[:, side]
+        following = mdp.next_state[drawn]
+        table[f"next_{name}"] = np.where(mdp.terminated[drawn], ~following, following)
+        known = mdp.outcome_reward
+        table[f"reward_{name}"] = np.repeat(mdp.reward.ravel(), columns) if known is None else known[drawn]
     support = np.flatnonzero(mdp.start).astype(np.int32)
     start_threshold = np.empty(len(support))
     start = np.empty((len(support), 2), np.int64)
     whole = np.array([0, len(support)])
     _fill_alias(whole, mdp.start[support], len(support), start_threshold, start)
-    return TransitionTable(
-        threshold,
-        mdp.next_state[outcome],
-        reward,
-        mdp.terminated[outcome],
-        start_threshold,
-        support[start],
-        columns,
-        mdp.n_actions,
-    )
+    return TransitionTable(table, start_threshold, support[start], columns, mdp.n_actions)
 
 
-@numba.njit(cache=True)
+@inlined
 def next_bits(state):
     """One step of splitmix64: (next state, 64 fresh bits), both uint64.
 
@@ -91,7 +96,7 @@ def next_bits(state):
     return state, mix(state)
 
 
-@numba.njit(cache=True)
+@inlined
 def mix(z):
     """Splitmix64's finaliser: a bijection of 64 bits; every bit of input moves about half of the output."""
     z = np.uint64(z)
@@ -100,13 +105,13 @@ def mix(z):
     return z ^ (z >> _S31)
 
 
-@numba.njit(cache=True)
+@inlined
 def uniform(bits):
     """A float64 in [0, 1) from the upper 53 of 64 bits."""
     return float(np.int64(np.uint64(bits) >> _S11)) * _TO_UNIT
 
 
-@numba.njit(cache=True)
+@inlined
 def episode_seed(run_seed, env_index, episode):
     """Seed of one episode, a pure function of (run seed, environment index, episode index).
 
@@ -124,23 +129,26 @@ def episode_seed(run_seed, env_index, episode):
     return h >> _ONE
 
 
-@numba.njit(cache=True)
+@inlined
 def draw_transition(table, s, a, u):
     """What follows (s, a): (next state, reward, terminated), by one uniform `u` in [0, 1)."""
     row = s * table.n_actions + a
     x = u * table.n_outcomes
     k = int(x)
-    column = row * table.n_outcomes + k
-    side = 0 if x - k < table.threshold[column] else 1
-    return table.next_state[column, side], table.reward[column, side], table.terminated[column, side]
+    column = table.columns[np.uint64(row * table.n_outcomes + k)]
+    own = x - k < column.threshold
+    code = np.int64(column.next_own if own else column.next_alias)
+    reward = column.reward_own if own else column.reward_alias
+    terminated = code < 0
+    return ~code if terminated else code, reward, terminated
 
 
-@numba.njit(cache=True)
+@inlined
 def draw_start(table, u):
     """Where an episode starts, by one uniform `u` in [0, 1)."""
     x = u * len(table.start_threshold)
     k = int(x)
-    return table.start_state[k, 0 if x - k < table.start_threshold[k] else 1]
+    return np.int64(table.start_state[k, 0 if x - k < table.start_threshold[k] else 1])
 
 
 @numba.njit(cache=True)
