@@ -74,6 +74,12 @@ def test_episode_seeds_of_neighbours_differ():
     assert len(seeds) == 30 * 10 * 30
 
 
+def outcome_of(table, column, side):
+    name = ("own", "alias")[side]
+    code = int(table.columns[f"next_{name}"][column])
+    return (~code if code < 0 else code), table.columns[f"reward_{name}"][column], code < 0
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_alias_columns_add_up_to_the_model(seed):
     mdp = random_world(np.random.default_rng(seed))
@@ -82,9 +88,10 @@ def test_alias_columns_add_up_to_the_model(seed):
     for row in range(mdp.n_states * mdp.n_actions):
         mass = {}
         for c in range(row * k, row * k + k):
-            for side, p in ((0, table.threshold[c]), (1, 1.0 - table.threshold[c])):
+            threshold = table.columns["threshold"][c]
+            for side, p in ((0, threshold), (1, 1.0 - threshold)):
                 if p > 0:
-                    key = (table.next_state[c, side], table.reward[c, side], table.terminated[c, side])
+                    key = outcome_of(table, c, side)
                     mass[key] = mass.get(key, 0.0) + p / k
         own = range(mdp.indptr[row], mdp.indptr[row + 1])
         true = {
@@ -104,9 +111,8 @@ def test_draws_equal_their_twin(u, s, a):
     table = transition_table(random_world(np.random.default_rng(3)))
     k = table.n_outcomes
     column = (s * table.n_actions + a) * k + int(u * k)
-    side = int(u * k - int(u * k) >= table.threshold[column])
-    expected = table.next_state[column, side], table.reward[column, side], table.terminated[column, side]
-    assert draw_transition(table, s, a, u) == expected
+    side = int(u * k - int(u * k) >= table.columns["threshold"][column])
+    assert draw_transition(table, s, a, u) == outcome_of(table, column, side)
     n = len(table.start_threshold)
     side = int(u * n - int(u * n) >= table.start_threshold[int(u * n)])
     assert draw_start(table, u) == table.start_state[int(u * n), side]

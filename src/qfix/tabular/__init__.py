@@ -1,0 +1,1 @@
+"""Learners on tables, compiled; one file an algorithm."""

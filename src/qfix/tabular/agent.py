@@ -1,0 +1,287 @@
+"""Making the agent of a seed from the options and the spaces, and making it larger when it is full."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+import hashlib
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from qfix.envs.spaces import discrete_codec
+from qfix.errors import SpaceError, option_error
+from qfix.explore.strategies import VALUE_DIFFERENCE
+from qfix.mdp import FiniteMDP
+from qfix.mdp.simulate import episode_seed
+from qfix.tabular.behaviour import Behaviour
+from qfix.tabular.config import TabularConfig
+from qfix.tabular.kernel import Agent, Log, Registers
+from qfix.tabular.store import Dense, Features, Linear, Sparse, Tiles, find_slot
+
+LEARNER = 1 << 32  # index of the learner's own stream, beyond any environment's
+LOG_CAPACITY = 4096
+SPARSE_CAPACITY = 1024
+DENSE_LIMIT = 1 << 24  # entries; above it "auto" takes a sparse table
+TILE_LIMIT = 1 << 24  # rows
+
+STEP, EPISODE, LOGGED, MARK, STATUS = 3, 5, 6, 7, 8  # places in Registers.counts
+
+
+class Blueprint:
+    """What the agents of a run have in common.
+
+    Args:
+        config: of one of the algorithms in this folder.
+        observation_space, action_space: of the environment.
+        model: its model, if it has one: values of terminal states start at 0.
+        features: (S, K) linear features of states, in place of a table.
+
+    Raises:
+        SpaceError: the spaces do not fit a table learner.
+        OptionError: the options do not fit the spaces.
+    """
+
+    def __init__(
+        self,
+        config: TabularConfig,
+        observation_space: gymnasium.Space[Any],
+        action_space: gymnasium.Space[Any],
+        model: FiniteMDP | None = None,
+        features: np.ndarray | None = None,
+    ) -> None:
+        if not isinstance(action_space, gymnasium.spaces.Discrete):
+            raise SpaceError(
+                f"The action space of {config.owner} must be Discrete. Got {action_space}. Table learners choose "
+                f"among numbered actions: use an environment with discrete actions, or discretise them in a wrapper."
+            )
+        self.config = config
+        self.n_actions = int(action_space.n)
+        self.first_action = int(action_space.start)
+        self.observation_space = observation_space
+        self.model = model
+        self._features = features
+        self.store = self._choose_store()
+        config.check_store(self.store)
+        self.codec = None if self.store == "tiled" else discrete_codec(observation_space)
+        self._tiles = self._tile_coding() if self.store == "tiled" else None
+        self.encode = self._choose_encoder()
+
+    def _choose_store(self) -> str:
+        wanted = self.config.store
+        if self._features is not None:
+            return "features"
+        if isinstance(self.observation_space, gymnasium.spaces.Box):
+            if wanted in ("dense", "sparse"):
+                rule = "must be 'tiled' for observations in a Box"
+                raise option_error(self.config.owner, "store", rule, wanted, "Use store='auto'.")
+            return "tiled"
+        if wanted == "tiled":
+            rule = f"can be 'tiled' only for observations in a Box, not {self.observation_space}"
+            raise option_error(self.config.owner, "store", rule, wanted, "Use store='auto'.")
+        size = discrete_codec(self.observation_space).n_states * self.n_actions
+        if wanted == "dense" and size > 64 * DENSE_LIMIT:
+            rule = f"cannot be 'dense': {size:.3g} entries would not fit in memory"
+            raise option_error(self.config.owner, "store", rule, wanted, "Use store='sparse'.")
+        return ("dense" if size <= DENSE_LIMIT else "sparse") if wanted == "auto" else wanted
+
+    @property
+    def example(self) -> Any:
+        """An encoded observation, for its type."""
+        if self.codec is None:
+            return np.zeros(int(np.prod(self.observation_space.shape or (1,))))
+        return 0
+
+    def _choose_encoder(self) -> Callable[[Any], Any]:
+        """From an observation to what kernels take: a key, or a vector."""
+        space = self.observation_space
+        if self.codec is None:
+            shape = space.shape
+
+            def vector(observation: Any) -> np.ndarray:
+                x = np.ascontiguousarray(observation, dtype=np.float64)
+                if x.shape != shape:
+                    raise SpaceError(f"its observation must lie in {space}. Got {observation!r}")
+                return x.ravel()
+
+            return vector
+        if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0 and self.store == "dense":
+            return _same  # kernels check the range
+        encode = self.codec.encode
+        return encode if self.codec.n_states <= 1 << 63 else lambda observation: folded(encode(observation))
+
+    @property
+    def unseen(self) -> np.ndarray:
+        """(A,) values of a state that was never visited; random starting values count as their middle."""
+        low, width = self.config.initial.encode()
+        return np.full(self.n_actions, low + 0.5 * width)
+
+    def agent(self, seed: int) -> Agent:
+        """A seed before its first step."""
+        config, n_actions = self.config, self.n_actions
+        weights = self._initial(self._n_rows(), seed)
+        encoded = config.strategy.encode(n_actions)
+        rows = len(weights) if encoded.kind == VALUE_DIFFERENCE else 0
+        behaviour = Behaviour(
+            encoded.kind,
+            encoded.params,
+            encoded.schedule,
+            np.full(rows, encoded.schedule[2]),
+            np.zeros(n_actions),
+        )
+        counts = np.zeros(9, np.int64)
+        counts[MARK] = -1
+        streams = np.array([episode_seed(seed, LEARNER, 0), 0, seed], np.uint64)
+        registers = Registers(counts, np.zeros(2), streams)
+        log = Log(np.zeros(LOG_CAPACITY), np.zeros(LOG_CAPACITY, np.int64))
+        return Agent(
+            config.memory(weights, config.history),
+            self._new_store(weights, config.history),
+            behaviour,
+            config.alpha.encode(),
+            float(config.gamma),
+            registers,
+            log,
+        )
+
+    def _n_rows(self) -> int:
+        if self._features is not None:
+            return int(self._features.shape[1])
+        if self._tiles is not None:
+            return int(self.config.tilings * np.prod(self._tiles.tiles + 1))
+        assert self.codec is not None
+        return SPARSE_CAPACITY if self.store == "sparse" else self.codec.n_states
+
+    def _initial(self, n_rows: int, seed: int, first: int = 0) -> np.ndarray:
+        """Starting values of rows first..n_rows-1. Tiles share a value out among the tilings."""
+        rng = np.random.default_rng([seed, first])
+        weights = self.config.initial.fill((n_rows - first, self.n_actions), rng)
+        if self.store == "tiled":
+            weights /= self.config.tilings
+        if self.store == "dense" and self.model is not None:
+            weights[self.model.terminal] = 0.0
+        return weights
+
+    def _new_store(self, weights: np.ndarray, history: int) -> Dense | Sparse | Linear:
+        if self.store in ("tiled", "features"):
+            return self._new_linear(weights, history)
+        best, greedy = summary(weights)
+        counts = np.zeros(weights.shape, np.int64)
+        if self.store == "dense":
+            return Dense(weights, best, greedy, counts)
+        keys = np.zeros(len(weights), np.int64)
+        return Sparse(
+            weights, best, greedy, counts, keys, np.zeros(2 * len(weights), np.int64), np.zeros(1, np.int64)
+        )
+
+    def _new_linear(self, weights: np.ndarray, history: int) -> Linear:
+        config = self.config
+        auxiliary = np.zeros((len(weights) if config.gradient == "tdc" else 0, weights.shape[1]))
+        if self._features is not None:
+            encoder: Features | Tiles = Features(np.ascontiguousarray(self._features, dtype=np.float64))
+            width, scale = self._features.shape[1], 1.0
+        else:
+            assert self._tiles is not None
+            encoder, width, scale = self._tiles, config.tilings, 1.0 / config.tilings
+        rows, activities = np.zeros((history, width), np.int64), np.zeros((history, width))
+        place = np.zeros(1, np.int64)
+        return Linear(encoder, weights, auxiliary, float(config.beta), scale, rows, activities, place)
+
+    def _tile_coding(self) -> Tiles:
+        space, config = self.observation_space, self.config
+        dimensions = int(np.prod(space.shape))
+        if config.tile_range:
+            if len(config.tile_range) != 2 * dimensions:
+                rule = f"must list a low and a high for each of {dimensions} dimensions"
+                raise option_error(
+                    config.owner, "tile_range", rule, config.tile_range, "Count the observation's entries."
+                )
+            low = np.array(config.tile_range[::2], np.float64)
+            high = np.array(config.tile_range[1::2], np.float64)
+        else:
+            low = np.asarray(space.low, np.float64).ravel()
+            high = np.asarray(space.high, np.float64).ravel()
+        wide = [d for d in range(dimensions) if not high[d] - low[d] < 1e6]
+        if wide:
+            raise SpaceError(
+                f"Dimensions {wide} of {space} are unbounded, so tiles cannot span them. Give the range that "
+                f"matters: tile_range=(low, high, low, high, ...), {dimensions} pairs; what lies outside counts as "
+                f"on the border."
+            )
+        rows = config.tilings * (config.tiles + 1.0) ** dimensions
+        if rows > TILE_LIMIT:
+            rule = f"gives {rows:.3g} tiles over {dimensions} dimensions, more than {TILE_LIMIT}"
+            raise option_error(config.owner, "tiles", rule, config.tiles, "Use fewer tiles a dimension.")
+        return Tiles(low, high, np.full(dimensions, config.tiles, np.int64), bool(config.tile_range))
+
+    def grown(self, agent: Agent, seed: int, history: int) -> Agent:
+        """The agent with room for more: a sparse table of twice the rows, or a memory of `history` observations."""
+        store = agent.store
+        if isinstance(store, Sparse) and store.used[0] >= len(store.keys):
+            rows = len(store.keys)
+            weights = np.concatenate([store.weights, self._initial(2 * rows, seed, rows)])
+            larger = enlarged(store, self._new_store(weights, history))
+            larger.slots[:] = 0
+            for i, key in enumerate(larger.keys[:rows]):
+                larger.slots[find_slot(larger.slots, larger.keys, key)] = i + 1
+            best, greedy = summary(weights)
+            larger.best[:] = best
+            larger.greedy[:] = greedy
+            store = larger
+        elif isinstance(store, Linear):
+            # the ring goes on behind the old one, so that handles of the running episode stay good
+            store = enlarged(store, self._new_linear(store.weights, history))
+            store.place[0] = len(agent.store.rows)
+        memory = enlarged(agent.memory, self.config.memory(store.weights, history))
+        behaviour = agent.behaviour
+        if len(behaviour.rate) > 0:
+            fresh = np.full(len(store.weights), behaviour.schedule[2])
+            behaviour = enlarged(behaviour, behaviour._replace(rate=fresh))
+        return agent._replace(memory=memory, store=store, behaviour=behaviour)
+
+
+def _same(observation: Any) -> Any:
+    return observation
+
+
+def folded(key: int) -> int:
+    """A key of any size as one of 63 bits. Two of a million keys meet with a probability of 1 in 10 million."""
+    raw = key.to_bytes((key.bit_length() + 7) // 8, "little")
+    return int.from_bytes(hashlib.blake2b(raw, digest_size=8).digest(), "little") >> 1
+
+
+def summary(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Best value and greedy action of each row, as `Dense.write` keeps them."""
+    best = weights.max(axis=1)
+    ties = (weights == best[:, None]).sum(axis=1) - 1
+    return best, weights.argmax(axis=1) | (ties << 32)
+
+
+def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    """Every array in a tree of NamedTuples, with its dotted name."""
+    for name, value in zip(tree._fields, tree, strict=True):
+        if isinstance(value, tuple):
+            yield from leaves(value, f"{prefix}{name}.")
+        elif isinstance(value, np.ndarray):
+            yield f"{prefix}{name}", value
+
+
+def with_leaves(tree: Any, arrays: dict[str, np.ndarray], prefix: str) -> Any:
+    """The tree with its arrays replaced by those of the same names; copies."""
+    changed: dict[str, Any] = {}
+    for name, value in zip(tree._fields, tree, strict=True):
+        if isinstance(value, tuple):
+            changed[name] = with_leaves(value, arrays, f"{prefix}{name}.")
+        elif isinstance(value, np.ndarray):
+            changed[name] = np.array(arrays[f"{prefix}{name}"])
+    return tree._replace(**changed)
+
+
+def enlarged(old: Any, larger: Any) -> Any:
+    """`larger` with the arrays of `old` laid into its corners."""
+    for (_, source), (_, target) in zip(leaves(old), leaves(larger), strict=True):
+        if source.shape == target.shape:
+            target[...] = source
+        else:
+            target[tuple(slice(n) for n in source.shape)] = source
+    return larger

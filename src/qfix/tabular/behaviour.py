@@ -1,0 +1,208 @@
+"""Choosing actions while learning: the strategies of `qfix.explore`, compiled."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from qfix.core import td
+from qfix.explore import bonuses, schedule_code, strategies
+from qfix.mdp.inline import inlined
+from qfix.mdp.simulate import next_bits, uniform
+from qfix.tabular.store import (
+    approach,
+    best_value,
+    greedy_action,
+    mean_value,
+    pick,
+    step_scale,
+    value,
+    visit,
+    visits,
+)
+
+_GREEDY = strategies.GREEDY
+_EPSILON_GREEDY = strategies.EPSILON_GREEDY
+_BOLTZMANN = strategies.BOLTZMANN
+_UCB_BONUS = strategies.UCB_BONUS
+_VALUE_DIFFERENCE = strategies.VALUE_DIFFERENCE
+_CONSTANT = float(schedule_code.CONSTANT)
+_BY_VISIT = float(schedule_code.BY_VISIT)
+
+_schedule_value = inlined(schedule_code.schedule_value)
+_pick_counter = inlined(schedule_code.pick_counter)
+_ucb_bonus = inlined(bonuses.ucb_bonus)
+_count_bonus = inlined(bonuses.count_bonus)
+_vdbe_update = inlined(bonuses.vdbe_update)
+_epsilon_greedy_value = inlined(td.epsilon_greedy_value)
+
+_32 = np.uint64(32)
+
+
+class Clock(NamedTuple):
+    """What schedules can count."""
+
+    step: int  # steps taken by this seed
+    episode: int  # episodes finished
+    step_in_episode: int
+
+
+class Behaviour(NamedTuple):
+    """An encoded exploration strategy, and what it remembers."""
+
+    kind: int
+    params: np.ndarray  # (4,) float64
+    schedule: np.ndarray  # encoded
+    rate: np.ndarray  # (rows,) float64: epsilon of each state under VDBE; (0,) under the others
+    scratch: np.ndarray  # (A,) float64
+
+
+@inlined
+def step_size(code, store, x, a, clock):
+    """Alpha of this update of (x, a), which is counted as a visit."""
+    n = visit(store, x, a)
+    if code[0] == _CONSTANT:
+        return code[2] * step_scale(store)
+    counter = _pick_counter(code, clock.step, clock.episode, n, clock.step_in_episode)
+    return _schedule_value(code, counter) * step_scale(store)
+
+
+@inlined
+def state_visits(store, x):
+    """How often any action was updated in the state of x."""
+    n = 0
+    for a in range(store.weights.shape[1]):
+        n += visits(store, x, a)
+    return n
+
+
+@inlined
+def intensity(behaviour, store, x, clock):
+    """The scheduled quantity now: epsilon, temperature or the size of a bonus."""
+    code = behaviour.schedule
+    if code[0] == _CONSTANT:
+        return code[2]
+    n = state_visits(store, x) if code[1] == _BY_VISIT else 0
+    return _schedule_value(code, _pick_counter(code, clock.step, clock.episode, n, clock.step_in_episode))
+
+
+@inlined
+def exploration_rate(behaviour, store, x, clock):
+    """Epsilon of an epsilon-greedy kind; 0 for greedy."""
+    if behaviour.kind == _VALUE_DIFFERENCE:
+        return behaviour.rate[x]
+    return intensity(behaviour, store, x, clock)
+
+
+@inlined
+def act(behaviour, store, x, clock, stream):
+    """Choose an action at x: (action, stream after one draw)."""
+    stream, bits = next_bits(stream)
+    kind = behaviour.kind
+    if kind == _EPSILON_GREEDY or kind == _GREEDY or kind == _VALUE_DIFFERENCE:
+        # The upper half of the bits decides whether, the lower half which.
+        if np.float64(bits >> _32) * 2.0**-32 < exploration_rate(behaviour, store, x, clock):
+            return pick(store.weights.shape[1], bits), stream
+        return greedy_action(store, x, bits), stream
+    preferences(behaviour, store, x, clock, behaviour.scratch)
+    if kind == _BOLTZMANN:
+        u = uniform(bits)
+        for a in range(store.weights.shape[1] - 1):
+            u -= behaviour.scratch[a]
+            if u < 0.0:
+                return a, stream
+        return store.weights.shape[1] - 1, stream
+    best = behaviour.scratch[0]
+    ties = 1
+    for a in range(1, store.weights.shape[1]):
+        score = behaviour.scratch[a]
+        ties = 1 if score > best else ties + (score == best)
+        best = max(best, score)
+    nth = pick(ties, bits)
+    for a in range(store.weights.shape[1]):
+        if behaviour.scratch[a] == best:
+            if nth == 0:
+                return a, stream
+            nth -= 1
+    return 0, stream
+
+
+@inlined
+def preferences(behaviour, store, x, clock, out):
+    """Boltzmann: the probability of each action. UCB and count bonus: value plus bonus of each."""
+    size = intensity(behaviour, store, x, clock)
+    n_actions = store.weights.shape[1]
+    if behaviour.kind == _BOLTZMANN:
+        best = best_value(store, x)
+        total = 0.0
+        for a in range(n_actions):
+            out[a] = math.exp((value(store, x, a) - best) / size)
+            total += out[a]
+        for a in range(n_actions):
+            out[a] /= total
+        return
+    t = state_visits(store, x)
+    for a in range(n_actions):
+        n = visits(store, x, a)
+        if behaviour.kind == _UCB_BONUS:
+            out[a] = value(store, x, a) + _ucb_bonus(size, t, n)
+        else:
+            out[a] = value(store, x, a) + _count_bonus(size, n)
+
+
+@inlined
+def probabilities(behaviour, store, x, clock, out):
+    """π(a | x) of the behaviour; ties share."""
+    n_actions = store.weights.shape[1]
+    kind = behaviour.kind
+    if kind == _BOLTZMANN:
+        preferences(behaviour, store, x, clock, out)
+        return
+    epsilon = 0.0
+    if kind == _EPSILON_GREEDY or kind == _GREEDY or kind == _VALUE_DIFFERENCE:
+        epsilon = exploration_rate(behaviour, store, x, clock)
+        for a in range(n_actions):
+            out[a] = value(store, x, a)
+    else:
+        preferences(behaviour, store, x, clock, out)
+    best = out[0]
+    for a in range(1, n_actions):
+        best = max(best, out[a])
+    ties = 0
+    for a in range(n_actions):
+        ties += out[a] == best
+    for a in range(n_actions):
+        out[a] = epsilon / n_actions + ((1.0 - epsilon) / ties if out[a] == best else 0.0)
+
+
+@inlined
+def expected_value(behaviour, store, x, clock):
+    """Σ_a π(a | x) q(x, a) under the behaviour."""
+    kind = behaviour.kind
+    if kind == _EPSILON_GREEDY or kind == _GREEDY or kind == _VALUE_DIFFERENCE:
+        epsilon = exploration_rate(behaviour, store, x, clock)
+        return _epsilon_greedy_value(best_value(store, x), mean_value(store, x), epsilon)
+    probabilities(behaviour, store, x, clock, behaviour.scratch)
+    total = 0.0
+    for a in range(store.weights.shape[1]):
+        total += behaviour.scratch[a] * value(store, x, a)
+    return total
+
+
+@inlined
+def settle_behaviour(behaviour, x, alpha_td_abs):
+    """Let the behaviour take note of how much a value of x moved."""
+    if behaviour.kind == _VALUE_DIFFERENCE:
+        sigma = behaviour.params[0]
+        behaviour.rate[x] = _vdbe_update(behaviour.rate[x], alpha_td_abs, sigma, behaviour.params[1])
+
+
+@inlined
+def improve(store, behaviour, alpha, clock, x, a, target):
+    """One update of q(x, a) towards a target, with all that hangs on it: (step size, TD error before)."""
+    rate = step_size(alpha, store, x, a, clock)
+    error = approach(store, x, a, rate, target)
+    settle_behaviour(behaviour, x, abs(rate * error))
+    return rate, error

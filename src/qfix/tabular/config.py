@@ -1,0 +1,169 @@
+"""Options that every table learner has."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+
+from qfix.errors import option_error
+from qfix.explore import (
+    EpsilonGreedy,
+    Initial,
+    Schedule,
+    Strategy,
+    as_initial,
+    as_schedule,
+    as_strategy,
+    scheduled_within,
+)
+
+TABLES = ("dense", "sparse")
+STORES = ("dense", "sparse", "tiled", "features")
+
+
+@dataclass(frozen=True)
+class TabularConfig(ABC):
+    """Options shared by the learners on tables."""
+
+    gamma: float = 0.99
+    """Discount of future rewards, in [0, 1]; 1 only where episodes end."""
+    alpha: Schedule = as_schedule(0.1)  # noqa: RUF009 - schedules are frozen
+    """Step size in [0, 1], such as 0.1 or "Polynomial(1, 0.6, by=visit)"; tiles share it."""
+    epsilon: Schedule = as_schedule(0.1)  # noqa: RUF009
+    """Probability of a random action, in [0, 1], such as 0.1 or "Linear(1, 0.05, 100_000)"."""
+    explore: Strategy | None = None
+    """Another behaviour than epsilon-greedy, such as "boltzmann(0.5)", "ucb(2)" or "vdbe(1)"; replaces epsilon."""
+    initial: Initial = as_initial(0.0)  # noqa: RUF009
+    """Values before learning, such as 0, "Optimistic(1, 0.99)" or "SmallRandom(0.01)"."""
+    store: Literal["auto", "dense", "sparse", "tiled"] = "auto"
+    """Where values are kept: a dense table, one that grows with the states visited, or tile coding of a box."""
+    tilings: int = 8
+    """Tile coding: how many shifted grids."""
+    tiles: int = 8
+    """Tile coding: tiles that span each dimension of a grid."""
+    tile_range: tuple[float, ...] = ()
+    """Tile coding: low and high of each dimension in turn, in place of the space's own (needed where it is unbounded)."""
+    gradient: Literal["semi", "tdc"] = "semi"
+    """Updates of tiles and features: semi-gradient, or gradient-TD with correction (TDC)."""
+    beta: float = 0.05
+    """TDC: step size of the second weights, above 0."""
+
+    stores: ClassVar[tuple[str, ...]] = STORES
+    gradients: ClassVar[tuple[str, ...]] = ("semi",)
+
+    def __post_init__(self) -> None:
+        """Bring schedules and strategies to one type, and check every range."""
+        owner = self.owner
+        require_fraction(owner, "gamma", self.gamma, "Use gamma=0.99 for long horizons.")
+        for name, remedy in (("alpha", "Use alpha=0.1."), ("epsilon", "Use epsilon=0.1.")):
+            object.__setattr__(self, name, scheduled_within(getattr(self, name), owner, name, 0.0, 1.0, remedy))
+        if self.explore is not None:
+            object.__setattr__(self, "explore", as_strategy(self.explore))
+        object.__setattr__(self, "initial", as_initial(self.initial))
+        require_choice(owner, "store", self.store, ("auto", "dense", "sparse", "tiled"))
+        require_choice(owner, "gradient", self.gradient, ("semi", "tdc"))
+        require_whole(owner, "tilings", self.tilings, 1, "Use tilings=8.")
+        require_whole(owner, "tiles", self.tiles, 1, "Use tiles=8.")
+        require_positive(owner, "beta", self.beta, "Use beta=0.05.")
+        if self.gradient not in self.gradients:
+            rule = f"must be one of {', '.join(self.gradients)}: its targets have no gradient correction here"
+            raise option_error(owner, "gradient", rule, self.gradient, "Use q_learning, sarsa or expected_sarsa.")
+        bounds = self.tile_range
+        if len(bounds) % 2 or any(not math.isfinite(x) for x in bounds) or any(
+            low >= high for low, high in zip(bounds[::2], bounds[1::2], strict=False)
+        ):
+            rule = "must list a finite low and a higher high for each dimension"
+            raise option_error(owner, "tile_range", rule, bounds, "Use for example (-2.4, 2.4, -3, 3).")
+
+    @property
+    def owner(self) -> str:
+        """The algorithm's name, for messages: the module it is in."""
+        return type(self).__module__.rpartition(".")[2]
+
+    @property
+    def strategy(self) -> Strategy:
+        """The behaviour."""
+        return EpsilonGreedy(self.epsilon) if self.explore is None else self.explore
+
+    @property
+    def history(self) -> int:
+        """How many of the latest observations must stay encoded."""
+        return 4
+
+    @abstractmethod
+    def memory(self, weights: np.ndarray, history: int) -> NamedTuple:
+        """The algorithm's own arrays, before learning.
+
+        Args:
+            weights: (rows, A) where the store starts.
+            history: how many of the latest observations stay encoded; at first `self.history`, and twice as
+                many each time the memory lacks room.
+        """
+
+    def check_store(self, store: str) -> None:
+        """Refuse a kind of store the algorithm or the options cannot use.
+
+        Raises:
+            OptionError: names the option at odds with the store.
+        """
+        if store not in self.stores:
+            rule = f"must be one of {', '.join(self.stores)}"
+            raise option_error(self.owner, "store", rule, store, "Use q_learning or sarsa_lambda on a box.")
+        if store in TABLES:
+            if self.gradient == "tdc":
+                rule, remedy = f"needs tiles or features; in a '{store}' table nothing diverges", "Use gradient='semi'."
+                raise option_error(self.owner, "gradient", rule, "tdc", remedy)
+            return
+        remedy = "Use by='step' or by='episode'."
+        if self.alpha.by == "visit":
+            rule = f"cannot count visits: '{store}' values have none"
+            raise option_error(self.owner, "alpha", rule, self.alpha, remedy)
+        if self.strategy.schedule.by == "visit" or type(self.strategy).__name__ in ("UCB", "CountBonus", "VDBE"):
+            rule = f"cannot count visits of states: '{store}' values have none"
+            raise option_error(self.owner, "explore", rule, self.strategy, "Use epsilon or Boltzmann.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able form; `config_from_dict` of the same algorithm reads it back."""
+        return {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, (Schedule, Strategy, Initial)):
+        return repr(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def require_fraction(owner: str, name: str, value: Any, remedy: str) -> None:
+    """A number in [0, 1]."""
+    if not _is_number(value) or not 0.0 <= value <= 1.0:
+        raise option_error(owner, name, "must be in [0, 1]", value, remedy)
+
+
+def require_positive(owner: str, name: str, value: Any, remedy: str) -> None:
+    """A finite number above 0."""
+    if not _is_number(value) or not 0.0 < value < math.inf:
+        raise option_error(owner, name, "must be a finite number above 0", value, remedy)
+
+
+def require_whole(owner: str, name: str, value: Any, least: int, remedy: str) -> None:
+    """A whole number from `least` up."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+        raise option_error(owner, name, f"must be a whole number, {least} or more", value, remedy)
+
+
+def require_choice(owner: str, name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """One of a few words."""
+    if value not in choices:
+        raise option_error(owner, name, f"must be one of {', '.join(choices)}", value, f"Use '{choices[0]}'.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+

@@ -1,0 +1,189 @@
+"""Prioritized sweeping: planning where values are known to be wrong, backwards from where they changed.
+
+A pair enters a queue with the size of its error |r + γ max q(s') − q(s, a)|, if that is above θ. After each
+real step up to `planning_steps` pairs are taken from the queue, largest first, and updated; then the pairs
+that lead to the updated state are looked at in turn.
+
+Source: Moore and Atkeson (1993); Sutton & Barto (2018), section 8.4 (deterministic worlds). The model is the
+last outcome of each pair, as in Dyna-Q, and what leads to a state is known for tables only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from qfix.core import td
+from qfix.mdp.inline import inlined
+from qfix.tabular.behaviour import improve
+from qfix.tabular.config import TabularConfig, require_positive, require_whole
+from qfix.tabular.experience import LastOutcomes, remember
+from qfix.tabular.store import best_value, value
+
+_one_step = inlined(td.one_step)
+_td_error = inlined(td.td_error)
+
+
+class Queue(NamedTuple):
+    """A binary heap of pairs, largest priority first, in which a pair's priority can be raised."""
+
+    heap: np.ndarray  # (rows*A,) int64 pairs
+    priority: np.ndarray  # (rows*A,) float64 of each pair
+    spot: np.ndarray  # (rows*A,) int64: place of a pair in the heap + 1; 0 if it is not queued
+    size: np.ndarray  # (1,) int64
+
+
+class Predecessors(NamedTuple):
+    """For each state the pairs that led to it the last time, as doubly linked lists."""
+
+    first: np.ndarray  # (rows,) int64: pair + 1; 0 for none
+    after: np.ndarray  # (rows*A,) int64: pair + 1
+    before: np.ndarray  # (rows*A,) int64: pair + 1
+
+
+class Memory(NamedTuple):
+    """What was seen, what led where, and what is to be looked at."""
+
+    model: LastOutcomes
+    queue: Queue
+    predecessors: Predecessors
+    planning_steps: int
+    theta: float
+
+    def learn(self, store, behaviour, alpha, t, clock, stream):
+        """Note the step, then sweep."""
+        model = self.model
+        n_actions = store.weights.shape[1]
+        pair = t.x * n_actions + t.a
+        if model.discount[t.x, t.a] >= 0.0:
+            _unlink(self.predecessors, model.x_next[t.x, t.a], pair)
+        remember(model, t)
+        _link(self.predecessors, t.x_next, pair)
+        _consider(self, store, pair)
+        for _ in range(self.planning_steps):
+            if self.queue.size[0] == 0:
+                break
+            pair = _pop(self.queue)
+            x = pair // n_actions
+            a = pair % n_actions
+            target = _one_step(model.reward[x, a], model.discount[x, a], best_value(store, model.x_next[x, a]))
+            improve(store, behaviour, alpha, clock, x, a, target)
+            leading = self.predecessors.first[x]
+            while leading != 0:
+                _consider(self, store, leading - 1)
+                leading = self.predecessors.after[leading - 1]
+        return stream
+
+
+@inlined
+def _consider(memory, store, pair):
+    """Queue a pair if its error is worth it."""
+    model = memory.model
+    x = pair // store.weights.shape[1]
+    a = pair % store.weights.shape[1]
+    target = _one_step(model.reward[x, a], model.discount[x, a], best_value(store, model.x_next[x, a]))
+    priority = abs(_td_error(target, value(store, x, a)))
+    if priority > memory.theta:
+        _push(memory.queue, pair, priority)
+
+
+@inlined
+def _link(predecessors, state, pair):
+    follower = predecessors.first[state]
+    predecessors.before[pair] = 0
+    predecessors.after[pair] = follower
+    if follower != 0:
+        predecessors.before[follower - 1] = pair + 1
+    predecessors.first[state] = pair + 1
+
+
+@inlined
+def _unlink(predecessors, state, pair):
+    before = predecessors.before[pair]
+    after = predecessors.after[pair]
+    if before == 0:
+        predecessors.first[state] = after
+    else:
+        predecessors.after[before - 1] = after
+    if after != 0:
+        predecessors.before[after - 1] = before
+
+
+@inlined
+def _push(queue, pair, priority):
+    """Queue a pair, or raise the priority of one that is queued."""
+    i = queue.spot[pair] - 1
+    if i < 0:
+        i = queue.size[0]
+        queue.size[0] = i + 1
+    elif priority <= queue.priority[pair]:
+        return
+    queue.priority[pair] = priority
+    while i > 0:
+        parent = (i - 1) // 2
+        other = queue.heap[parent]
+        if queue.priority[other] >= priority:
+            break
+        queue.heap[i] = other
+        queue.spot[other] = i + 1
+        i = parent
+    queue.heap[i] = pair
+    queue.spot[pair] = i + 1
+
+
+@inlined
+def _pop(queue):
+    """Take out the pair of the largest priority."""
+    top = queue.heap[0]
+    queue.spot[top] = 0
+    n = queue.size[0] - 1
+    queue.size[0] = n
+    if n > 0:
+        moved = queue.heap[n]
+        i = 0
+        while True:
+            child = 2 * i + 1
+            if child >= n:
+                break
+            if child + 1 < n and queue.priority[queue.heap[child + 1]] > queue.priority[queue.heap[child]]:
+                child += 1
+            other = queue.heap[child]
+            if queue.priority[other] <= queue.priority[moved]:
+                break
+            queue.heap[i] = other
+            queue.spot[other] = i + 1
+            i = child
+        queue.heap[i] = moved
+        queue.spot[moved] = i + 1
+    return top
+
+
+@dataclass(frozen=True)
+class Config(TabularConfig):
+    """Options of prioritized sweeping."""
+
+    planning_steps: int = 10
+    """Pairs taken from the queue after each real step; at least 1."""
+    theta: float = 1e-4
+    """Errors up to this are left alone; above 0."""
+
+    stores = ("dense", "sparse")
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        owner = "prioritized_sweeping"
+        require_whole(owner, "planning_steps", self.planning_steps, 1, "Use planning_steps=10.")
+        require_positive(owner, "theta", self.theta, "Use theta=1e-4.")
+
+    def memory(self, weights: np.ndarray, history: int) -> Memory:
+        """Nothing seen."""
+        rows, pairs = len(weights), weights.size
+        whole = np.zeros(pairs, np.int64)
+        queue = Queue(whole, np.zeros(pairs), whole.copy(), np.zeros(1, np.int64))
+        predecessors = Predecessors(np.zeros(rows, np.int64), whole.copy(), whole.copy())
+        return Memory(
+            LastOutcomes.of(*weights.shape), queue, predecessors, self.planning_steps, float(self.theta)
+        )
