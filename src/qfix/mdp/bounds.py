@@ -9,38 +9,38 @@ so for any v (Banach; Puterman 1994, Theorem 6.3.1):
     ‖T v - v*‖ <= β/(1 - β) ‖T v - v‖
 
 T is computed in floating point. A sum of K products carries an error of at most (K+3) u (max|r| + max|v|)
-with u = 2^-53 (Higham 2002, Section 3.1). Call that δ. For the computed v' = fl(T v) and the computed residual,
+with u = 2^-53 (Higham 2002, Section 3.1). Call that δ. For the computed v' = fl(T v) and the computed
+residual,
 
     ‖v' - v*‖ <= δ + β/(1 - β) (residual + δ)
 
-The right-hand side is the `bound` of a Solution. The smallest bound float64 can certify is δ/(1 - β): about 1e-12
-for |v| = 10 at γ = 0.99.
+The right-hand side is the `bound` of a Solution. The smallest bound float64 can certify is δ/(1 - β): about
+1e-12 for |v| = 10 at γ = 0.99.
 
 Undiscounted. Where β = 1 the bracket of `qfix.mdp.episodic` takes over.
 """
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 
 from qfix.errors import ModelError
 from qfix.mdp.model import FiniteMDP
-from qfix.mdp.rows import row_sums
 
 _UNIT = 2.0**-53
 
 
 def contraction_modulus(mdp: FiniteMDP) -> float:
     """β = γ max over (s, a) of the probability that the episode goes on, rounded up."""
-    goes_on = row_sums(mdp.indptr, np.where(mdp.terminated, 0.0, mdp.probability))
+    top, row = _likeliest_to_go_on(mdp.indptr, mdp.probability, mdp.terminated)
     widest = int(np.diff(mdp.indptr).max())
-    top = float(goes_on.max())
     # rows that sum to 1 up to the rounding of their entries are read as distributions
     if abs(top - 1.0) <= widest * _UNIT * 4:
         top = 1.0
     beta = mdp.gamma * top
     if mdp.gamma < 1.0 <= beta:
-        s, a = divmod(int(goes_on.argmax()), mdp.n_actions)
+        s, a = divmod(row, mdp.n_actions)
         raise ModelError(
             f"The probabilities of state {s}, action {a} must sum to less than 1/gamma. Got {top!r} with "
             f"gamma={mdp.gamma!r}. Normalise that row."
@@ -61,7 +61,21 @@ def discounted_bound(residual: float, beta: float, slack: float) -> float:
 
 
 def residual_target(tol: float, beta: float, slack: float) -> float:
-    """The residual at which `discounted_bound` reaches `tol`; not below what rounding lets a residual fall to."""
+    """The residual at which `discounted_bound` reaches `tol`, but not below what rounding permits."""
     if beta == 0.0:
         return np.inf
     return max((tol - slack) * (1.0 - beta) / beta - slack, 2.0 * slack)
+
+
+@numba.njit(cache=True, nogil=True)
+def _likeliest_to_go_on(indptr, probability, terminated):
+    """The largest probability of not terminating, and its row."""
+    top = -1.0
+    at = 0
+    for row in range(len(indptr) - 1):
+        total = 0.0
+        for j in range(indptr[row], indptr[row + 1]):
+            total += 0.0 if terminated[j] else probability[j]
+        at = row if total > top else at
+        top = total if total > top else top
+    return top, at

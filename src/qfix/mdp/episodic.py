@@ -1,27 +1,30 @@
 """Undiscounted episodes: the optimum over policies that terminate, between two certified bounds.
 
-At γ = 1, T need not contract and its fixed point need not be unique: walking in a circle for nothing supports any
-value on the circle. What is well defined is the stochastic shortest path value (Bertsekas and Tsitsiklis 1991)
+At γ = 1, T need not contract and its fixed point need not be unique: walking in a circle for nothing supports
+any value on the circle. What is well defined is the stochastic shortest path value (Bertsekas and Tsitsiklis
+1991)
 
-    v*(s) = max over proper policies π of v_π(s)         proper: terminates from every state with probability 1
+    v*(s) = max over proper policies π of v_π(s)         proper: terminates from every state with probability
+    1
 
 It exists where every state can reach the end and no circle pays. Three steps find and certify it.
 
-Collapse. States that can reach one another at no reward, without ever being forced out, have one value: walk for
-free to the best exit. These are the maximal end components of the actions of zero reward (de Alfaro 1997). Each
-becomes one state, whose actions are the exits of its members. One without any exit is worth 0.
+Collapse. States that can reach one another at no reward, without ever being forced out, have one value: walk
+for free to the best exit. These are the maximal end components of the actions of zero reward (de Alfaro
+1997). Each becomes one state, whose actions are the exits of its members. One without any exit is worth 0.
 
-Improve. Policy iteration from a proper policy, found backwards from the end. Changing an action only where that is
-*strictly* better keeps a policy proper: on a circle of changed actions the rewards would have to average above 0,
-and then the values are unbounded, which is reported.
+Improve. Policy iteration from a proper policy, found backwards from the end. Changing an action only where
+that is
+*strictly* better keeps a policy proper: on a circle of changed actions the rewards would have to average
+above 0, and then the values are unbounded, which is reported.
 
 Bracket. Let w be any function.
   (U) If T w <= w then v_π <= w for every proper π, because v_π = lim T_π^k w <= w. So v* <= w.
   (L) If T_π w >= w for one proper π then w <= v_π <= v*.
-A w for (U) is the optimum of the world in which every exit pays ε more, a w for (L) the value of the best policy
-where it pays ε less: both have their inequality with a margin of ε, which is chosen well above the rounding error
-δ of T, so that the inequalities are *checked* in floating point and hold in truth. The bracket is about ε times the
-expected length of an episode wide.
+A w for (U) is the optimum of the world in which every exit pays ε more, a w for (L) the value of the best
+policy where it pays ε less: both have their inequality with a margin of ε, which is chosen well above the
+rounding error δ of T, so that the inequalities are *checked* in floating point and hold in truth. The bracket
+is about ε times the expected length of an episode wide.
 """
 
 from __future__ import annotations
@@ -86,11 +89,12 @@ def episodic_bracket(mdp: FiniteMDP, tol: float, max_iterations: int) -> Bracket
     if bad.any():
         s = int(world.member[int(bad.argmax())])
         raise ModelError(
-            f"The values of state {s} at gamma=1 must be certifiable. Got a state whose best policies pass through "
-            f"a circle on which gains and losses cancel, or one too long for float64. Use gamma below 1."
+            f"The values of state {s} at gamma=1 must be certifiable. Got a state whose best policies pass "
+            f"through a circle on which gains and losses cancel, or one too long for float64. Use gamma < 1."
         )
     zero = np.zeros(1)
-    return Bracket(*(np.append(w, zero)[world.label] for w in (x, lower, upper)), count + more)
+    x, lower, upper = (np.append(w, zero)[world.label] for w in (x, lower, upper))
+    return Bracket(x, lower, upper, count + more)
 
 
 def proper_policy(mdp: FiniteMDP, v: np.ndarray, q: np.ndarray, slack: float) -> np.ndarray:
@@ -120,7 +124,8 @@ def _levels(source: np.ndarray, target: np.ndarray, n: int) -> np.ndarray:
     order, parent = csgraph.breadth_first_order(back, n, return_predecessors=True)
     level = np.full(n + 1, np.inf)
     level[n] = 0.0
-    # nodes come level by level, so that a node's level is its parent's plus one; pointer doubling in place of a loop
+    # nodes come level by level, so that a node's level is its parent's plus one; pointer doubling in place of
+    # a loop
     depth = np.zeros(n + 1)
     depth[order[1:]] = 1.0
     jump = np.where(parent < 0, np.arange(n + 1), parent)
@@ -193,8 +198,8 @@ def _proper_rows(world: _Quotient) -> np.ndarray:
         stuck = ~np.isfinite(level)
         raise ModelError(
             f"The episode must be able to end from every state at gamma=1. Got state "
-            f"{int(world.member[int(stuck.argmax())])}, from which termination is unreachable under every policy "
-            f"({int(stuck.sum())} such states). Use gamma below 1, or give the world a way out."
+            f"{int(world.member[int(stuck.argmax())])}, from which termination is unreachable under every "
+            f"policy ({int(stuck.sum())} such states). Use gamma below 1, or give the world a way out."
         )
     nearer = world.probability * (level[world.target] < level[source])
     chance = np.add.reduceat(nearer, world.indptr[:-1]) if n else nearer
@@ -242,12 +247,14 @@ def _evaluate(
 def _improve(
     world: _Quotient, reward: np.ndarray, row: np.ndarray, x: np.ndarray, aim: float, max_iterations: int
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Policy iteration by strict improvement from a proper choice of exits: (exits, values, policies seen)."""
+    """Policy iteration by strict improvement from a proper choice: (exits, values, policies seen)."""
     n = len(row)
     if n == 0:
         return row, x, 0
     size = float(np.abs(reward).max())
-    for count in range(1, max_iterations + 1):
+    count = 0
+    while count < max_iterations:
+        count += 1
         floor = 1e-14 * (size + float(np.abs(x).max()))
         x, residual = _evaluate(world, reward, row, x, max(aim / 4, floor))
         q = _exit_values(world, reward, x)
@@ -266,7 +273,7 @@ def _improve(
         if lost.any():
             s = int(world.member[int(lost.argmax())])
             raise ModelError(
-                f"The rewards must not add up without end at gamma=1. Got a circle of states through state {s} "
-                f"on which the total reward does not fall below 0. Use gamma below 1, or charge for every step."
+                f"The rewards must not add up without end at gamma=1. Got a circle of states through state "
+                f"{s} on which the total reward does not fall below 0. Use gamma < 1, or charge for steps."
             )
     return row, x, count

@@ -8,8 +8,9 @@ solved by a Krylov method and accepted by its residual: if |r_π + M x - x| <= �
 
     ‖x - v_π‖ <= ρ max_s m(s),     m = (I - M)⁻¹ 1     (expected discounted steps)
 
-because (I - M)⁻¹ has no negative entry (it is Σ M^k). For γ < 1, m <= 1/(1 - γ). For γ = 1, m is computed too,
-and certified the same way: m̂ - M m̂ >= θ > 0 everywhere gives m <= m̂/θ (Berman and Plemmons 1994, Ch. 6).
+because (I - M)⁻¹ has no negative entry (it is Σ M^k). For γ < 1, m <= 1/(1 - γ). For γ = 1, m is computed
+too, and certified the same way: m̂ - M m̂ >= θ > 0 everywhere gives m <= m̂/θ (Berman and Plemmons 1994, Ch.
+6).
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ def evaluate_policy(mdp: FiniteMDP, policy: np.ndarray, tol: float = 1e-10) -> n
 
         v_π(s) = Σ_a π(a|s) Σ_i p_i (r_i + γ (1 - terminated_i) v_π(s'_i))
 
-    At γ = 1 this is the expected total reward. States from which the policy earns nothing ever again have value 0,
-    even if it never terminates there.
+    At γ = 1 this is the expected total reward. States from which the policy earns nothing ever again have
+    value 0, even if it never terminates there.
 
     Args:
         mdp: the model; its time limit is not looked at (see `expected_return`).
@@ -64,7 +65,7 @@ def evaluate_policy(mdp: FiniteMDP, policy: np.ndarray, tol: float = 1e-10) -> n
 def expected_return(
     mdp: FiniteMDP, policy: np.ndarray, steps: int | None = None, gamma: float = 1.0
 ) -> float:
-    """Expected return of an episode under a policy, from the start distribution, exactly and without sampling.
+    """Expected return of an episode under a policy, from the start distribution, exactly.
 
         J = E[ Σ_{t < steps} γ^t r_t ],    by propagating the state distribution   d_{t+1} = d_t P_π
 
@@ -73,7 +74,8 @@ def expected_return(
     Args:
         mdp: the model; its own `gamma` is not used.
         policy: (S,) actions, or (S, A) probabilities.
-        steps: length at which episodes are cut; by default the model's time limit. No limit anywhere: infinite.
+        steps: length at which episodes are cut; by default the model's time limit. No limit anywhere:
+        infinite.
         gamma: discount of the return; 1 for the sum of rewards that Gymnasium reports.
 
     Raises:
@@ -132,9 +134,12 @@ def policy_weights(mdp: FiniteMDP, policy: np.ndarray, owner: str) -> np.ndarray
             )  # fmt: skip
         return weights
     raise option_error(
-        owner, "policy", f"must be {(n_states,)} whole-numbered actions or {(n_states, n_actions)} probabilities",
-        f"{given.dtype} {given.shape}", "Give one action, or one distribution over actions, for every state.",
-    )  # fmt: skip
+        owner,
+        "policy",
+        f"must be {(n_states,)} whole-numbered actions or {(n_states, n_actions)} probabilities",
+        f"{given.dtype} {given.shape}",
+        "Give one action, or one distribution over actions, for every state.",
+    )
 
 
 def policy_system(mdp: FiniteMDP, weights: np.ndarray) -> tuple[sp.csr_matrix, np.ndarray]:
@@ -157,8 +162,8 @@ def expected_steps_bound(m: sp.csr_matrix) -> float:
     theta = float((steps - m @ steps).min())
     if not theta > 0.0 or not steps.min() > 0.0:
         raise ModelError(
-            "The policy of evaluate_policy must terminate within a number of steps that float64 can tell from "
-            f"infinity. Got an estimate of {float(np.abs(steps).max()):.3g} steps. Use gamma below 1."
+            "The policy of evaluate_policy must terminate within a number of steps that float64 can tell "
+            f"from infinity. Got an estimate of {float(np.abs(steps).max()):.3g} steps. Use gamma below 1."
         )
     return float(steps.max()) / theta
 
@@ -176,9 +181,9 @@ def _settled(mdp: FiniteMDP, m: sp.csr_matrix, r: np.ndarray, weights: np.ndarra
     if lost.any():
         s = int(lost.argmax())
         raise ModelError(
-            f"The 'policy' of evaluate_policy must terminate at gamma=1. Got one that never does from state {s} "
-            f"({int(lost.sum())} states in all), while it goes on being rewarded. Use gamma below 1, or a "
-            f"policy that terminates."
+            f"The 'policy' of evaluate_policy must terminate at gamma=1. Got one that never does from state "
+            f"{s} ({int(lost.sum())} states in all), while it goes on being rewarded. Use gamma below 1, or "
+            f"a policy that terminates."
         )
     keep = ~idle[coo.row]
     return sp.csr_matrix((coo.data[keep], (coo.row[keep], coo.col[keep])), shape=m.shape)

@@ -2,7 +2,8 @@
 
     v_H = 0,     v_t(s) = max_a  r(s, a) + γ Σ_i p_i (1 - terminated_i) v_{t+1}(s'_i)
 
-Exact in H sweeps, at any γ, with no condition on the model (Bellman 1957). The best action depends on the time left.
+Exact in H sweeps, at any γ, with no condition on the model (Bellman 1957). The best action depends on the
+time left.
 """
 
 from __future__ import annotations

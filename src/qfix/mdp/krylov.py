@@ -1,12 +1,12 @@
 """Solving (I - M) x = b for a sparse substochastic M: BiCGSTAB preconditioned by a Gauss-Seidel sweep.
 
-A discount near 1 makes a sweep contract by almost nothing, while a Krylov method needs iterations of the order of
-the square root of what sweeps need. BiCGSTAB (van der Vorst 1992) keeps eight vectors whatever the number of
-iterations. The preconditioner is the lower triangle of I - M: with states numbered in descending value, that
-triangle holds most of the chance of moving on, and inverting it is one sweep.
+A discount near 1 makes a sweep contract by almost nothing, while a Krylov method needs iterations of the
+order of the square root of what sweeps need. BiCGSTAB (van der Vorst 1992) keeps eight vectors whatever the
+number of iterations. The preconditioner is the lower triangle of I - M: with states numbered in descending
+value, that triangle holds most of the chance of moving on, and inverting it is one sweep.
 
-An answer is accepted by its *true* residual b - (I - M) x, recomputed at the end, never by the recursion's. Where
-BiCGSTAB breaks down or stalls, SuperLU solves the system directly and is refined by its own residual.
+An answer is accepted by its *true* residual b - (I - M) x, recomputed at the end, never by the recursion's.
+Where BiCGSTAB breaks down or stalls, SuperLU solves the system directly and is refined by its own residual.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ def bicgstab(indptr, indices, data, b, x, tol, max_iterations):
     rho = 1.0
     alpha = 1.0
     omega = 1.0
-    for iteration in range(max_iterations):
+    iterations = 0
+    while iterations < max_iterations:
         if size <= tol or not np.isfinite(size) or since > 200:
             break
         rho_next = _dot(shadow, r)
@@ -164,10 +165,11 @@ def bicgstab(indptr, indices, data, b, x, tol, max_iterations):
             r[i] -= omega * t[i]
             size = max(size, abs(r[i]))
         rho = rho_next
+        iterations += 1
         since += 1
         if size < best:
             best = size
             since = 0
             best_x[:] = x
     x[:] = best_x
-    return iteration + 1 if max_iterations > 0 else 0
+    return iterations

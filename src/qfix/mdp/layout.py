@@ -3,13 +3,14 @@
 A sweep is bound by memory and by latency, not by arithmetic: a row of three outcomes is three products. Two
 things therefore matter more than the operation count.
 
-* Rows of one width. Where (nearly) every row has the same small number K of outcomes, rows are padded to K. K is
+* Rows of one width. Where (nearly) every row has the same small number K of outcomes, rows are padded to K. K
+is
   the length of a tuple, hence known to the compiler, which unrolls the row: 2.5 times faster than a loop
   between two pointers. Other models keep their pointers (`width` is then the empty tuple).
 * No branches. Outcomes after which no value follows point at a dummy state S whose value is always 0.
 
-A permutation of the states may be applied on the way, so that a sweep over 0, 1, 2, ... meets the states in the
-order in which values flow (see `qfix.mdp.sweeps`).
+A permutation of the states may be applied on the way, so that a sweep over 0, 1, 2, ... meets the states in
+the order in which values flow (see `qfix.mdp.sweeps`).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _WORTH_PADDING = 10_000
 
 
 class Layout(NamedTuple):
-    """A model for kernels. Row s*A + a; all arrays read-only, so that every caller compiles to one version."""
+    """A model for kernels. Row s*A + a; all arrays read-only, so that all callers share one compilation."""
 
     width: tuple[int, ...]  # K zeros: rows of K outcomes; (): rows between pointers
     indptr: np.ndarray  # (S*A+1,) int64, or (1,) where rows have a width

@@ -1,10 +1,11 @@
 """The optimal values as a linear program.
 
-    minimise  Σ_s v(s)     subject to     v(s) - γ Σ_i p_i (1 - terminated_i) v(s'_i) >= r(s, a)   for all (s, a)
+    minimise  Σ_s v(s)     subject to     v(s) - γ Σ_i p_i (1 - terminated_i) v(s'_i) >= r(s, a)   for all (s,
+    a)
 
-v* is the smallest function above its own image under T (Puterman 1994, Theorem 6.2.2), so it is the solution, and
-the constraints that are tight there mark the optimal actions. HiGHS promises feasibility only up to a tolerance;
-therefore its policy is taken, and that policy's values are computed to the accuracy asked for.
+v* is the smallest function above its own image under T (Puterman 1994, Theorem 6.2.2), so it is the solution,
+and the constraints that are tight there mark the optimal actions. HiGHS promises feasibility only up to a
+tolerance; therefore its policy is taken, and that policy's values are computed to the accuracy asked for.
 """
 
 from __future__ import annotations

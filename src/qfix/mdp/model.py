@@ -221,7 +221,7 @@ class FiniteMDP:
             if start is None:
                 raise ModelError(
                     f"The 'env' parameter of FiniteMDP.from_env must have an initial_state_distrib. Got "
-                    f"{env!r}, which has none. Pass start=, a distribution over {n_states} states or one state."
+                    f"{env!r}, which has none. Pass start=, a distribution over {n_states} states or a state."
                 )
         rows = rows_from_outcomes(
             lambda s, a: table[s][a], n_states, n_actions, np.zeros(n_states, bool), "FiniteMDP.from_env"

@@ -30,7 +30,8 @@ def garnet(
         seed: a whole number, or a Generator to draw from.
         gamma: discount in [0, 1].
         reward_sparsity: share of (s, a) whose reward is 0, in [0, 1].
-        terminal_fraction: share of terminal states, in [0, 1); these are the last ones. At least one state stays.
+        terminal_fraction: share of terminal states, in [0, 1); these are the last ones. At least one state
+        stays.
 
     Returns:
         FiniteMDP, started uniformly; the same seed gives the same model.
@@ -64,7 +65,7 @@ def garnet(
     reward = rng.standard_normal((n_states, n_actions))
     reward[rng.random(reward.shape) < reward_sparsity] = 0.0
     terminal = np.zeros(n_states, bool)
-    n_terminal = min(int(round(terminal_fraction * n_states)), n_states - 1)
+    n_terminal = min(round(terminal_fraction * n_states), n_states - 1)
     terminal[n_states - n_terminal :] = True
     # straight to the flat table: no matrix in between
     flat = Rows(

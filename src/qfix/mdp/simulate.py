@@ -7,8 +7,8 @@ integer part and the outcome by its fraction, in constant time whatever K is:
     x = u K,   k = ⌊x⌋,   outcome = own(k) if x - k < threshold(k) else alias(k)
 
 Random numbers come from splitmix64 (Steele, Lea and Flood 2014): 64 bits of state, period 2^64, the same bits
-on every machine. The stream of an episode starts from `episode_seed`, a pure function of run seed, environment
-index and episode index, so that any episode can be drawn again by itself.
+on every machine. The stream of an episode starts from `episode_seed`, a pure function of run seed,
+environment index and episode index, so that any episode can be drawn again by itself.
 
 The functions under the table are made of operators alone and compile into any kernel that calls them.
 """

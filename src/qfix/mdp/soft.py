@@ -72,7 +72,7 @@ def soft_value_iteration(
             break
         v, out = out, v
     q = np.empty((mdp.n_states, mdp.n_actions))
-    action_values(t, mdp.gamma, v, q)
+    action_values(t, mdp.gamma, v, q, np.empty(mdp.n_states), np.empty(mdp.n_states, np.int64))
     weight = np.exp((q - q.max(axis=1, keepdims=True)) / temperature)
     bound = discounted_bound(residual, beta, _rounding(mdp, v, temperature))
     return SoftSolution(

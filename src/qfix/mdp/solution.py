@@ -30,15 +30,16 @@ class Solution:
 
     @property
     def converged(self) -> bool:
-        """Whether the bound is as small as asked. Not so if iterations or the precision of float64 ran out."""
+        """Whether the bound is as small as asked. Not if iterations or float64 ran out."""
         return self.bound <= self.tol
 
     def __repr__(self) -> str:
         verdict = "" if self.converged else f" (asked: {self.tol:.1e})"
         n_states, n_actions = self.q.shape
         return (
-            f"Solution({n_states} states, {n_actions} actions: v in [{self.v.min():.6g}, {self.v.max():.6g}], "
-            f"|v - v*| <= {self.bound:.1e}{verdict}, {self.method}, {self.iterations} iterations)"
+            f"Solution({n_states} states, {n_actions} actions: v in [{self.v.min():.6g}, "
+            f"{self.v.max():.6g}], |v - v*| <= {self.bound:.1e}{verdict}, {self.method}, "
+            f"{self.iterations} iterations)"
         )
 
 

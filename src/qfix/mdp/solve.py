@@ -4,14 +4,14 @@ The problem is Bellman's optimality equation v = T v,
 
     (T v)(s) = max_a  Σ_i p_i (r_i + γ (1 - terminated_i) v(s'_i)),     v = 0 in terminal states.
 
-The guarantee of every method is the same, because it does not come from the method: the values returned are one
-last application of T to what the method found, and
+The guarantee of every method is the same, because it does not come from the method: the values returned are
+one last application of T to what the method found, and
 
     ‖v - v*‖∞ <= bound
 
-by the theorem of `qfix.mdp.bounds` (γ < 1; rounding included) or by the bracket of `qfix.mdp.episodic` (γ = 1).
-`bound <= tol` unless the method ran out of iterations or `tol` is finer than float64 can certify; `converged`
-says which, and the bound printed is true in any case.
+by the theorem of `qfix.mdp.bounds` (γ < 1; rounding included) or by the bracket of `qfix.mdp.episodic` (γ =
+1). `bound <= tol` unless the method ran out of iterations or `tol` is finer than float64 can certify;
+`converged` says which, and the bound printed is true in any case.
 
 A policy greedy with respect to v loses at most 2 γ/(1 - γ) bound against the optimum (Singh and Yee 1994).
 """
@@ -62,8 +62,8 @@ def solve(
 
         v*(s) = max_a  Σ_i p_i (r_i + γ (1 - terminated_i) v*(s'_i)),     ‖v - v*‖∞ <= bound
 
-    At γ = 1 v* is the optimum over policies that terminate. The time limit of the model is not looked at: it is
-    a truncation.
+    At γ = 1 v* is the optimum over policies that terminate. The time limit of the model is not looked at: it
+    is a truncation.
 
     Args:
         mdp: the model.
@@ -122,10 +122,9 @@ def _certified(
     mdp: FiniteMDP, v: np.ndarray, beta: float, iterations: int, name: str, tol: float
 ) -> Solution:
     """One application of T, and what it proves."""
-    q, residual = _apply(mdp, v)
-    best = q.max(axis=1)
+    q, best, policy, residual = _apply(mdp, v)
     bound = discounted_bound(residual, beta, rounding(mdp, v))
-    return Solution(best, q, q.argmax(axis=1), bound, residual, iterations, name, tol)
+    return Solution(best, q, policy, bound, residual, iterations, name, tol)
 
 
 def _solve_episodic(mdp: FiniteMDP, method: str, tol: float, max_iterations: int | None) -> Solution:
@@ -144,16 +143,17 @@ def _solve_episodic(mdp: FiniteMDP, method: str, tol: float, max_iterations: int
                 break
             # a small residual promises nothing at γ = 1: go on until the bracket says it is enough
             target *= 0.1
-    q, residual = _apply(mdp, v)
-    best = q.max(axis=1)
+    q, best, _, residual = _apply(mdp, v)
     slack = rounding(mdp, v)
     bound = float(np.maximum(bracket.upper - best, best - bracket.lower).max()) + slack
     policy = proper_policy(mdp, best, q, max(1e-9 * float(np.abs(best).max()), 4 * bound))
     return Solution(best, q, policy, bound, residual, iterations, name, tol)
 
 
-def _apply(mdp: FiniteMDP, v: np.ndarray) -> tuple[np.ndarray, float]:
-    """(q, max |T v - v|) for v (S+1,)."""
+def _apply(mdp: FiniteMDP, v: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """(q, T v, greedy policy, max |T v - v|) for v (S+1,)."""
     q = np.empty((mdp.n_states, mdp.n_actions))
-    action_values(layout(mdp), mdp.gamma, v, q)
-    return q, float(np.abs(q.max(axis=1) - v[:-1]).max())
+    best = np.empty(mdp.n_states)
+    policy = np.empty(mdp.n_states, np.int64)
+    residual = action_values(layout(mdp), mdp.gamma, v, q, best, policy)
+    return q, best, policy, residual

@@ -37,12 +37,19 @@ def optimality(t, gamma, v, out, policy):
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def action_values(t, gamma, v, q):
-    """q(s, a) ← r(s, a) + γ Σ p v, into (S, A)."""
+def action_values(t, gamma, v, q, best, policy):
+    """q(s, a) ← r(s, a) + γ Σ p v, best ← max_a q, policy ← the first action to attain it; max |best - v|."""
+    residual = 0.0
     for s in range(t.n_states):
+        action = 0
         for a in range(t.n_actions):
             row = s * t.n_actions + a
             q[s, a] = t.reward[row] + gamma * expected(t, row, v)
+            action = a if q[s, a] > q[s, action] else action
+        best[s] = q[s, action]
+        policy[s] = action
+        residual = max(residual, abs(best[s] - v[s]))
+    return residual
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -68,7 +75,7 @@ def gauss_seidel_sweep(t, gamma, v, policy, relaxation, forward):
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def policy_sweep(t, gamma, v, policy, relaxation, forward):
-    """In place v(s) ← v(s) + ω ((T_π v)(s) - v(s)); returns the largest |T_π v - v| met. Costs 1/A of a sweep."""
+    """In place v(s) ← v(s) + ω ((T_π v)(s) - v(s)); returns the largest |T_π v - v| met."""
     residual = 0.0
     for i in range(t.n_states):
         s = i if forward else t.n_states - 1 - i
@@ -82,7 +89,7 @@ def policy_sweep(t, gamma, v, policy, relaxation, forward):
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def soft_optimality(t, gamma, temperature, terminal, v, out):
-    """out ← τ log Σ_a exp(q(s, a) / τ), 0 in terminal states; `out` may be v (Gauss-Seidel). Largest change."""
+    """out ← τ log Σ_a exp(q(s, a) / τ), 0 in terminal states; `out` may be v. Returns the largest change."""
     residual = 0.0
     q = np.empty(t.n_actions)
     for s in range(t.n_states):
