@@ -35,9 +35,11 @@ class EnvironmentFault(QfixError, RuntimeError):
 
     Attributes:
         run: what had been learned up to the fault, readable like any finished run; None before the first step.
+        records: the episodes finished since the run was last advanced.
     """
 
     run: Any = None
+    records: Any = None
 
 
 def option_error(owner: str, name: str, rule: str, value: object, remedy: str) -> OptionError:

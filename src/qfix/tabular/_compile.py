@@ -40,11 +40,14 @@ def by_class(default: F) -> F:
     name = default.__name__
 
     def choose(*args: Any, **kwargs: Any) -> Callable[..., Any] | None:
-        owner = args[0]
-        return getattr(owner.instance_class, name, default) if isinstance(owner, types.BaseNamedTuple) else None
+        owner: Any = args[0]
+        return (
+            getattr(owner.instance_class, name, default) if isinstance(owner, types.BaseNamedTuple) else None
+        )
 
     choose.__signature__ = inspect.signature(default)  # type: ignore[attr-defined]
-    overload(default, jit_options=OPTIONS, strict=False)(choose)
+    jit_options: Any = OPTIONS
+    overload(default, jit_options=jit_options, strict=False)(choose)
     return default
 
 
@@ -64,7 +67,8 @@ def kernel(function: Callable[..., Any], label: str) -> Any:
     copy = FunctionType(function.__code__, function.__globals__, name)
     copy.__qualname__ = name
     copy.__module__ = function.__module__
-    return numba.njit(cache=True, nogil=True, _nrt=False, error_model="numpy")(copy)
+    options: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
+    return numba.njit(**options)(copy)
 
 
 def entry(loop: Any, *example: Any) -> Callable[..., Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 import hashlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import gymnasium
@@ -11,6 +11,7 @@ import numpy as np
 
 from qfix.envs.spaces import discrete_codec
 from qfix.errors import SpaceError, option_error
+from qfix.explore import as_initial, as_schedule
 from qfix.explore.strategies import VALUE_DIFFERENCE
 from qfix.mdp import FiniteMDP
 from qfix.mdp.simulate import episode_seed
@@ -55,14 +56,14 @@ class Blueprint:
                 f"The action space of {config.owner} must be Discrete. Got {action_space}. Table learners choose "
                 f"among numbered actions: use an environment with discrete actions, or discretise them in a wrapper."
             )
-        self.config = config
+        self.config = config  # with the store's defaults once the store is known
         self.n_actions = int(action_space.n)
         self.first_action = int(action_space.start)
         self.observation_space = observation_space
         self.model = model
         self._features = features
         self.store = self._choose_store()
-        config.check_store(self.store)
+        self.config = config.settled(self.store)
         self.codec = None if self.store == "tiled" else discrete_codec(observation_space)
         self._tiles = self._tile_coding() if self.store == "tiled" else None
         self.encode = self._choose_encoder()
@@ -113,7 +114,7 @@ class Blueprint:
     @property
     def unseen(self) -> np.ndarray:
         """(A,) values of a state that was never visited; random starting values count as their middle."""
-        low, width = self.config.initial.encode()
+        low, width = as_initial(self.config.initial).encode()
         return np.full(self.n_actions, low + 0.5 * width)
 
     def agent(self, seed: int) -> Agent:
@@ -138,7 +139,7 @@ class Blueprint:
             config.memory(weights, config.history),
             self._new_store(weights, config.history),
             behaviour,
-            config.alpha.encode(),
+            as_schedule(config.alpha or 0.1).encode(),
             float(config.gamma),
             registers,
             log,
@@ -155,7 +156,7 @@ class Blueprint:
     def _initial(self, n_rows: int, seed: int, first: int = 0) -> np.ndarray:
         """Starting values of rows first..n_rows-1. Tiles share a value out among the tilings."""
         rng = np.random.default_rng([seed, first])
-        weights = self.config.initial.fill((n_rows - first, self.n_actions), rng)
+        weights = as_initial(self.config.initial).fill((n_rows - first, self.n_actions), rng)
         if self.store == "tiled":
             weights /= self.config.tilings
         if self.store == "dense" and self.model is not None:
@@ -170,9 +171,8 @@ class Blueprint:
         if self.store == "dense":
             return Dense(weights, best, greedy, counts)
         keys = np.zeros(len(weights), np.int64)
-        return Sparse(
-            weights, best, greedy, counts, keys, np.zeros(2 * len(weights), np.int64), np.zeros(1, np.int64)
-        )
+        slots = np.zeros(2 * len(weights), np.int64)
+        return Sparse._make((weights, best, greedy, counts, keys, slots, np.zeros(1, np.int64)))
 
     def _new_linear(self, weights: np.ndarray, history: int) -> Linear:
         config = self.config
@@ -189,6 +189,7 @@ class Blueprint:
 
     def _tile_coding(self) -> Tiles:
         space, config = self.observation_space, self.config
+        assert isinstance(space, gymnasium.spaces.Box)
         dimensions = int(np.prod(space.shape))
         if config.tile_range:
             if len(config.tile_range) != 2 * dimensions:

@@ -97,17 +97,23 @@ def exploration_rate(behaviour, store, x, clock):
 
 
 @inlined
+def is_epsilon_greedy(behaviour):
+    """Whether the behaviour is greedy but for a random action now and then."""
+    kind = behaviour.kind
+    return kind in (_EPSILON_GREEDY, _GREEDY, _VALUE_DIFFERENCE)
+
+
+@inlined
 def act(behaviour, store, x, clock, stream):
     """Choose an action at x: (action, stream after one draw)."""
     stream, bits = next_bits(stream)
-    kind = behaviour.kind
-    if kind == _EPSILON_GREEDY or kind == _GREEDY or kind == _VALUE_DIFFERENCE:
+    if is_epsilon_greedy(behaviour):
         # The upper half of the bits decides whether, the lower half which.
         if np.float64(bits >> _32) * 2.0**-32 < exploration_rate(behaviour, store, x, clock):
             return pick(store.weights.shape[1], bits), stream
         return greedy_action(store, x, bits), stream
     preferences(behaviour, store, x, clock, behaviour.scratch)
-    if kind == _BOLTZMANN:
+    if behaviour.kind == _BOLTZMANN:
         u = uniform(bits)
         for a in range(store.weights.shape[1] - 1):
             u -= behaviour.scratch[a]
@@ -156,12 +162,11 @@ def preferences(behaviour, store, x, clock, out):
 def probabilities(behaviour, store, x, clock, out):
     """π(a | x) of the behaviour; ties share."""
     n_actions = store.weights.shape[1]
-    kind = behaviour.kind
-    if kind == _BOLTZMANN:
+    if behaviour.kind == _BOLTZMANN:
         preferences(behaviour, store, x, clock, out)
         return
     epsilon = 0.0
-    if kind == _EPSILON_GREEDY or kind == _GREEDY or kind == _VALUE_DIFFERENCE:
+    if is_epsilon_greedy(behaviour):
         epsilon = exploration_rate(behaviour, store, x, clock)
         for a in range(n_actions):
             out[a] = value(store, x, a)
@@ -180,8 +185,7 @@ def probabilities(behaviour, store, x, clock, out):
 @inlined
 def expected_value(behaviour, store, x, clock):
     """Σ_a π(a | x) q(x, a) under the behaviour."""
-    kind = behaviour.kind
-    if kind == _EPSILON_GREEDY or kind == _GREEDY or kind == _VALUE_DIFFERENCE:
+    if is_epsilon_greedy(behaviour):
         epsilon = exploration_rate(behaviour, store, x, clock)
         return _epsilon_greedy_value(best_value(store, x), mean_value(store, x), epsilon)
     probabilities(behaviour, store, x, clock, behaviour.scratch)

@@ -7,7 +7,7 @@ import math
 import numbers
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
@@ -18,7 +18,6 @@ from qfix.explore import (
     Schedule,
     Strategy,
     as_initial,
-    as_schedule,
     as_strategy,
     scheduled_within,
 )
@@ -27,19 +26,26 @@ TABLES = ("dense", "sparse")
 STORES = ("dense", "sparse", "tiled", "features")
 
 
+# step size and epsilon: in a table every pair keeps count; tiles generalise, so they need less exploration
+_DEFAULTS = {
+    "table": ("Polynomial(1, 0.7, by=visit)", "Linear(1, 0.05, 100_000)"),
+    "linear": ("0.3", "0.05"),
+}
+
+
 @dataclass(frozen=True)
 class TabularConfig(ABC):
     """Options shared by the learners on tables."""
 
     gamma: float = 0.99
     """Discount of future rewards, in [0, 1]; 1 only where episodes end."""
-    alpha: Schedule = as_schedule(0.1)  # noqa: RUF009 - schedules are frozen
-    """Step size in [0, 1], such as 0.1 or "Polynomial(1, 0.6, by=visit)"; tiles share it."""
-    epsilon: Schedule = as_schedule(0.1)  # noqa: RUF009
-    """Probability of a random action, in [0, 1], such as 0.1 or "Linear(1, 0.05, 100_000)"."""
-    explore: Strategy | None = None
+    alpha: Schedule | float | str | None = None
+    """Step size in [0, 1], such as 0.1 or "Polynomial(1, 0.6, by=visit)"; tiles share it. Default: by the store."""
+    epsilon: Schedule | float | str | None = None
+    """Probability of a random action, in [0, 1], such as 0.1 or "Linear(1, 0.05, 100_000)". Default: by the store."""
+    explore: Strategy | str | None = None
     """Another behaviour than epsilon-greedy, such as "boltzmann(0.5)", "ucb(2)" or "vdbe(1)"; replaces epsilon."""
-    initial: Initial = as_initial(0.0)  # noqa: RUF009
+    initial: Initial | float | str = 0.0
     """Values before learning, such as 0, "Optimistic(1, 0.99)" or "SmallRandom(0.01)"."""
     store: Literal["auto", "dense", "sparse", "tiled"] = "auto"
     """Where values are kept: a dense table, one that grows with the states visited, or tile coding of a box."""
@@ -48,7 +54,7 @@ class TabularConfig(ABC):
     tiles: int = 8
     """Tile coding: tiles that span each dimension of a grid."""
     tile_range: tuple[float, ...] = ()
-    """Tile coding: low and high of each dimension in turn, in place of the space's own (needed where it is unbounded)."""
+    """Tile coding: low and high of each dimension in turn, in place of the space's own, if that is unbounded."""
     gradient: Literal["semi", "tdc"] = "semi"
     """Updates of tiles and features: semi-gradient, or gradient-TD with correction (TDC)."""
     beta: float = 0.05
@@ -62,7 +68,9 @@ class TabularConfig(ABC):
         owner = self.owner
         require_fraction(owner, "gamma", self.gamma, "Use gamma=0.99 for long horizons.")
         for name, remedy in (("alpha", "Use alpha=0.1."), ("epsilon", "Use epsilon=0.1.")):
-            object.__setattr__(self, name, scheduled_within(getattr(self, name), owner, name, 0.0, 1.0, remedy))
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, scheduled_within(value, owner, name, 0.0, 1.0, remedy))
         if self.explore is not None:
             object.__setattr__(self, "explore", as_strategy(self.explore))
         object.__setattr__(self, "initial", as_initial(self.initial))
@@ -73,10 +81,14 @@ class TabularConfig(ABC):
         require_positive(owner, "beta", self.beta, "Use beta=0.05.")
         if self.gradient not in self.gradients:
             rule = f"must be one of {', '.join(self.gradients)}: its targets have no gradient correction here"
-            raise option_error(owner, "gradient", rule, self.gradient, "Use q_learning, sarsa or expected_sarsa.")
+            raise option_error(
+                owner, "gradient", rule, self.gradient, "Use q_learning, sarsa or expected_sarsa."
+            )
         bounds = self.tile_range
-        if len(bounds) % 2 or any(not math.isfinite(x) for x in bounds) or any(
-            low >= high for low, high in zip(bounds[::2], bounds[1::2], strict=False)
+        if (
+            len(bounds) % 2
+            or any(not math.isfinite(x) for x in bounds)
+            or any(low >= high for low, high in zip(bounds[::2], bounds[1::2], strict=False))
         ):
             rule = "must list a finite low and a higher high for each dimension"
             raise option_error(owner, "tile_range", rule, bounds, "Use for example (-2.4, 2.4, -3, 3).")
@@ -89,7 +101,22 @@ class TabularConfig(ABC):
     @property
     def strategy(self) -> Strategy:
         """The behaviour."""
-        return EpsilonGreedy(self.epsilon) if self.explore is None else self.explore
+        return EpsilonGreedy(self.epsilon or 0.1) if self.explore is None else as_strategy(self.explore)
+
+    def settled(self, store: str) -> Self:
+        """The same options with the defaults that depend on the store filled in.
+
+        Raises:
+            OptionError: the options do not fit the store.
+        """
+        alpha, epsilon = _DEFAULTS["table" if store in TABLES else "linear"]
+        config = dataclasses.replace(
+            self,
+            alpha=alpha if self.alpha is None else self.alpha,
+            epsilon=epsilon if self.epsilon is None else self.epsilon,
+        )
+        config.check_store(store)
+        return config
 
     @property
     def history(self) -> int:
@@ -117,14 +144,21 @@ class TabularConfig(ABC):
             raise option_error(self.owner, "store", rule, store, "Use q_learning or sarsa_lambda on a box.")
         if store in TABLES:
             if self.gradient == "tdc":
-                rule, remedy = f"needs tiles or features; in a '{store}' table nothing diverges", "Use gradient='semi'."
+                rule, remedy = (
+                    f"needs tiles or features; in a '{store}' table nothing diverges",
+                    "Use gradient='semi'.",
+                )
                 raise option_error(self.owner, "gradient", rule, "tdc", remedy)
             return
         remedy = "Use by='step' or by='episode'."
-        if self.alpha.by == "visit":
+        if isinstance(self.alpha, Schedule) and self.alpha.by == "visit":
             rule = f"cannot count visits: '{store}' values have none"
             raise option_error(self.owner, "alpha", rule, self.alpha, remedy)
-        if self.strategy.schedule.by == "visit" or type(self.strategy).__name__ in ("UCB", "CountBonus", "VDBE"):
+        if self.strategy.schedule.by == "visit" or type(self.strategy).__name__ in (
+            "UCB",
+            "CountBonus",
+            "VDBE",
+        ):
             rule = f"cannot count visits of states: '{store}' values have none"
             raise option_error(self.owner, "explore", rule, self.strategy, "Use epsilon or Boltzmann.")
 
@@ -166,4 +200,3 @@ def require_choice(owner: str, name: str, value: Any, choices: tuple[str, ...]) 
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
-

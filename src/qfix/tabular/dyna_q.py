@@ -43,7 +43,9 @@ class Memory(NamedTuple):
             pair = model.seen[pick(model.n_seen[0], bits)]
             x = pair // n_actions
             a = pair % n_actions
-            target = _one_step(model.reward[x, a], model.discount[x, a], best_value(store, model.x_next[x, a]))
+            target = _one_step(
+                model.reward[x, a], model.discount[x, a], best_value(store, model.x_next[x, a])
+            )
             improve(store, behaviour, alpha, clock, x, a, target)
         return stream
 

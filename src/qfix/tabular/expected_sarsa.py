@@ -31,7 +31,9 @@ class Memory(NamedTuple):
         expected = expected_value(behaviour, store, t.x_next, clock)
         if has_auxiliary(store):
             probabilities(behaviour, store, t.x_next, clock, behaviour.scratch)
-        rate, error = improve(store, behaviour, alpha, clock, t.x, t.a, _one_step(t.reward, t.discount, expected))
+        rate, error = improve(
+            store, behaviour, alpha, clock, t.x, t.a, _one_step(t.reward, t.discount, expected)
+        )
         if has_auxiliary(store):
             for a in range(store.weights.shape[1]):
                 correct(store, t.x, t.a, t.x_next, a, rate, t.discount, behaviour.scratch[a])

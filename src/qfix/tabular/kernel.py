@@ -9,7 +9,7 @@ others learn first and the next action is chosen from the new values, as in the 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -58,8 +58,8 @@ class Registers(NamedTuple):
 class Agent(NamedTuple):
     """All of one seed: everything that changes while it learns, and the constants beside it."""
 
-    memory: NamedTuple  # the algorithm's own; its class is the algorithm
-    store: NamedTuple
+    memory: Any  # the algorithm's own NamedTuple; its class is the algorithm
+    store: Any  # Dense, Sparse or Linear
     behaviour: Behaviour
     alpha: np.ndarray  # encoded schedule
     gamma: float
@@ -162,9 +162,7 @@ def experience(agent, lane, state, world, x, reward, terminated, truncated):
         status = LOG_FULL if lane.logged + 1 >= agent.log.returns.shape[0] else FINE
         if lane.episode + 1 == agent.registers.counts[7]:
             status = MARK_REACHED
-        return Lane(
-            state, x, 0, step, 0, lane.episode + 1, lane.logged + 1, 0.0, learner, world, status
-        )
+        return Lane(state, x, 0, step, 0, lane.episode + 1, lane.logged + 1, 0.0, learner, world, status)
     if not acts_before_learning(agent.memory):
         a, learner = act(agent.behaviour, store, x, later, learner)
     return Lane(state, x, a, step, lane.t + 1, lane.episode, lane.logged, total, learner, world, FINE)

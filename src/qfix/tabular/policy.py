@@ -121,7 +121,9 @@ def _evaluator(blueprint: Blueprint, store: Linear) -> Callable[[Any], np.ndarra
     def values_of(observation: Any) -> np.ndarray:
         out = np.empty(store.weights.shape[1])
         if not run(store, blueprint.encode(observation), out):
-            raise SpaceError(f"An observation must lie in {blueprint.observation_space}. Got {observation!r}.")
+            raise SpaceError(
+                f"An observation must lie in {blueprint.observation_space}. Got {observation!r}."
+            )
         return out
 
     return values_of

@@ -68,7 +68,9 @@ class Memory(NamedTuple):
             pair = _pop(self.queue)
             x = pair // n_actions
             a = pair % n_actions
-            target = _one_step(model.reward[x, a], model.discount[x, a], best_value(store, model.x_next[x, a]))
+            target = _one_step(
+                model.reward[x, a], model.discount[x, a], best_value(store, model.x_next[x, a])
+            )
             improve(store, behaviour, alpha, clock, x, a, target)
             leading = self.predecessors.first[x]
             while leading != 0:

@@ -203,7 +203,9 @@ class Dense(NamedTuple):
 
     weights: np.ndarray  # (S, A) float64: q
     best: np.ndarray  # (S,) float64: max_a q
-    greedy: np.ndarray  # (S,) int64: first greedy action, and above it (shifted by 32) how many more tie with it
+    greedy: (
+        np.ndarray
+    )  # (S,) int64: first greedy action, and above it (shifted by 32) how many more tie with it
     counts: np.ndarray  # (S, A) int64: updates of each pair
 
     def encode(self, observation):
@@ -268,11 +270,11 @@ class Sparse(NamedTuple):
     slots: np.ndarray  # (power of two ≥ 2·capacity,) int64: row + 1 of the key that hashes there, 0 if free
     used: np.ndarray  # (1,) int64: rows given out
 
-    write = Dense.write
-    best_value = Dense.best_value
-    greedy_action = Dense.greedy_action
-    visit = Dense.visit
-    visits = Dense.visits
+    write = Dense.write  # type: ignore[misc]
+    best_value = Dense.best_value  # type: ignore[misc]
+    greedy_action = Dense.greedy_action  # type: ignore[misc]
+    visit = Dense.visit  # type: ignore[misc]
+    visits = Dense.visits  # type: ignore[misc]
 
     def encode(self, observation):
         """The row of a key, a new one if the key is new."""
@@ -407,7 +409,7 @@ class Tiles(NamedTuple):
                 return False
         first = 0
         for g in range(n_grids):
-            tile = 0
+            tile = np.int64(0)
             size = 1
             for d in range(self.low.shape[0]):
                 inside = min(max(observation[d], self.low[d]), self.high[d])

@@ -97,10 +97,10 @@ class TabularTrainer:
         if driver == "compiled" and model is None:
             rule = "can be 'compiled' only where the environment has a table of transitions"
             raise option_error("train", "driver", rule, driver, "Use driver='live'.")
-        self.config = config
         self.seeds = tuple(seeds)
         self.driver = ("live" if model is None else "compiled") if driver == "auto" else driver
         self.blueprint = Blueprint(config, env.observation_space, env.action_space, model, features)
+        self.config = self.blueprint.config
         self._make_env = make_env
         self._env_name = env.spec.id if env.spec is not None else str(env)
         self._snapshot_episodes = np.array(sorted(set(snapshot_episodes)), np.int64)
@@ -110,6 +110,11 @@ class TabularTrainer:
             assert model is not None
             self._table = transition_table(model)
             self._limit = model.max_episode_steps or np.iinfo(np.int64).max
+
+    @property
+    def default_steps(self) -> int:
+        """A budget that suits a first look: a fraction of a second compiled, under a minute live."""
+        return 1_000_000 if self.driver == "compiled" else 200_000
 
     # What experiment asks for
 
@@ -141,6 +146,9 @@ class TabularTrainer:
             else:
                 for i, target in enumerate(targets):
                     self._advance_live(state, i, target, records)
+        except EnvironmentFault as fault:
+            fault.records = records
+            raise
         finally:
             for i in range(len(self.seeds)):
                 self._empty_log(state, i, records)
@@ -327,7 +335,9 @@ class TabularTrainer:
         return False
 
     def _fault(self, world: LiveWorld, seed: int, counts: np.ndarray, said: str) -> EnvironmentFault:
-        where = f"seed {seed}, episode {int(counts[EPISODE])}, step {len(world.actions) if world.running else 0}"
+        where = (
+            f"seed {seed}, episode {int(counts[EPISODE])}, step {len(world.actions) if world.running else 0}"
+        )
         world.running = False
         return EnvironmentFault(
             f"The environment '{self._env_name}' failed ({where}): {said.rstrip('.')}. What was learned until then "
@@ -343,4 +353,3 @@ class TabularTrainer:
                     f"Episode {episode} of seed {seed} ended while its actions were replayed: '{self._env_name}' does "
                     f"not repeat itself after reset(seed=...)."
                 )
-

@@ -1,0 +1,292 @@
+"""Training as a user asks for it: picks the algorithm, owns the loop, the progress and the signals.
+
+Nothing here knows how anything is learned. A family of algorithms gives a *trainer*, a state machine:
+
+    start() -> State
+    advance(state, steps) -> (State, Records)    exactly that many steps of every seed
+    pack(state) -> {name: array}                 all of it, and unpack(arrays) -> State
+    policy(state, seed) -> Policy                predict, action_values, probabilities
+    action_values(state, seed) -> array
+    steps_done(state) -> list of int
+
+with two laws: `advance(n)` then `advance(m)` is `advance(n + m)`, and `unpack(pack(s))` goes on as `s` would.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from qfix.algorithms import algorithm as find_algorithm
+from qfix.envs.make import make_env
+from qfix.errors import EnvironmentFault, ModelError, OptionError, option_error
+from qfix.explore import Schedule, convergence_warning
+from qfix.mdp import FiniteMDP
+from qfix.run import Run, RunSpec
+
+SNAPSHOT_EPISODES = (1, 50, 500)
+_FIRST_CHUNK = 1_000  # steps
+_CHUNK_SECONDS = 0.1  # how long an interruption may wait
+
+# Wrappers that leave the transitions as the environment's own table has them.
+_TRANSPARENT = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics")
+
+Progress = Callable[[int, int, float], None]
+
+
+def train(
+    env: str | gymnasium.Env[Any, Any],
+    algorithm: str | None = None,
+    *,
+    total_steps: int | None = None,
+    seeds: int | Sequence[int] = 1,
+    env_kwargs: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    progress: bool | Progress = False,
+    driver: str = "auto",
+    snapshot_episodes: Sequence[int] = SNAPSHOT_EPISODES,
+    require_convergence: bool = False,
+    features: np.ndarray | None = None,
+    **options: Any,
+) -> Run:
+    """Train an algorithm on an environment.
+
+    Args:
+        env: an id of Gymnasium's registry, or an environment (seeds then share it in turn).
+        algorithm: its name; None chooses by the observation space (`q_learning` in a table, `sarsa_lambda` on
+            tiles).
+        total_steps: environment steps of each seed, exactly; None for the trainer's own default.
+        seeds: a count n for 0..n-1, or a list of whole numbers. Each is an independent run.
+        env_kwargs: options of the environment; only with an id.
+        out: folder in which to keep the run; None keeps it in memory.
+        progress: True for a progress bar, or a function of (steps done, steps in all, seconds).
+        driver: "compiled", "live", or "auto": compiled where the environment has a table of transitions.
+        snapshot_episodes: keep a copy of the first seed's action values when these episodes are over.
+        require_convergence: warn unless the step size satisfies the Robbins-Monro conditions.
+        features: (S, K) linear features of discrete observations, in place of a table.
+        options: of the algorithm, such as gamma, alpha and epsilon; `qfix train ENV ALGORITHM --help` lists them.
+
+    Returns:
+        A Run. After an interruption (Ctrl-C, SIGTERM) its `status` is "interrupted" and it holds what was learned.
+
+    Raises:
+        UnknownNameError: no such environment or algorithm.
+        OptionError: an option is unknown or out of range, before any work starts.
+        SpaceError: the spaces do not fit the algorithm.
+        EnvironmentFault: an environment raised or broke its contract; `fault.run` has what was learned.
+    """
+    seed_list = _seeds(seeds)
+    if total_steps is not None and (not isinstance(total_steps, int | np.integer) or total_steps < 1):
+        raise option_error(
+            "train", "total_steps", "must be a whole number above 0", total_steps, "Use 100_000."
+        )
+    made = make_env(env, env_kwargs)
+    name = algorithm or _choose(made.observation_space)
+    row = find_algorithm(name)
+    config = make_config(name, options)
+    model = known_model(made, config.gamma)
+    module, _, kind = row.trainer.partition(":")
+    trainer = getattr(importlib.import_module(module), kind)(
+        config,
+        made,
+        (lambda: make_env(env, env_kwargs)) if isinstance(env, str) else (lambda: env),
+        model,
+        seed_list,
+        driver,
+        snapshot_episodes,
+        features,
+    )
+    config = trainer.config
+    if require_convergence:
+        _warn_of_divergence(config)
+    spec = RunSpec(
+        env=made.spec.id if made.spec is not None else str(made),
+        env_kwargs=dict(env_kwargs or {}),
+        algorithm=name,
+        config=config.to_dict(),
+        seeds=seed_list,
+        total_steps=int(total_steps or trainer.default_steps),
+        driver=trainer.driver,
+    )
+    run = Run(spec, trainer, trainer.start(), made, model)
+    try:
+        _loop(run, progress)
+    except EnvironmentFault as fault:
+        run.status = "failed"
+        fault.run = run
+        raise
+    finally:
+        if out is not None:
+            run.save(out)
+    return run
+
+
+def make_config(name: str, options: Mapping[str, Any]) -> Any:
+    """The checked options of an algorithm.
+
+    Raises:
+        OptionError: an option is unknown (suggests the nearest) or out of range.
+    """
+    config_class = importlib.import_module(find_algorithm(name).module).Config
+    known = [f.name for f in dataclasses.fields(config_class)]
+    for option in options:
+        if option not in known:
+            near = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
+            hint = f"Did you mean '{near[0]}'?" if near else f"Its options: {', '.join(known)}."
+            raise OptionError(f"{name} has no option '{option}'. {hint}")
+    return config_class(**options)
+
+
+def known_model(env: gymnasium.Env[Any, Any], gamma: float) -> FiniteMDP | None:
+    """The finite model of an environment, or None.
+
+    An environment has one if it carries a table of transitions and no wrapper changes what is seen of it.
+    """
+    layer = env
+    while isinstance(layer, gymnasium.Wrapper):
+        if type(layer).__name__ not in _TRANSPARENT:
+            return None
+        layer = layer.env
+    world = env.unwrapped
+    if getattr(world, "P", None) is None or getattr(world, "fickle_passenger", False):
+        return None  # Taxi's fickle passenger changes his mind beside the table
+    try:
+        return FiniteMDP.from_env(env, gamma)
+    except ModelError:
+        return None
+
+
+def _choose(space: gymnasium.Space[Any]) -> str:
+    return "sarsa_lambda" if isinstance(space, gymnasium.spaces.Box) else "q_learning"
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    remedy = "Use seeds=10 for ten runs, or a list such as [0, 1, 2]."
+    if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
+        if seeds < 1:
+            raise option_error("train", "seeds", "must be at least 1", seeds, remedy)
+        return tuple(range(int(seeds)))
+    listed = list(seeds) if isinstance(seeds, Sequence | np.ndarray) and not isinstance(seeds, str) else None
+    if not listed or any(
+        not isinstance(s, int | np.integer) or isinstance(s, bool) or not 0 <= s < 2**63 for s in listed
+    ):
+        raise option_error(
+            "train", "seeds", "must be a count or a list of whole numbers, 0 or above", seeds, remedy
+        )
+    if len(set(listed)) < len(listed):
+        raise option_error("train", "seeds", "must not repeat a seed", seeds, remedy)
+    return tuple(int(s) for s in listed)
+
+
+def _warn_of_divergence(config: Any) -> None:
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name == "alpha" and isinstance(value, Schedule):
+            said = convergence_warning(value)
+            if said is not None:
+                warnings.warn(said, stacklevel=4)
+
+
+def _loop(run: Run, progress: bool | Progress) -> None:
+    """Advance until the budget is spent or somebody interrupts, a tenth of a second at a time."""
+    total = run.spec.total_steps
+    chunk, started = _FIRST_CHUNK, time.perf_counter()
+    with _Interruption() as interruption, _reporter(progress, run) as report:
+        while (done := run.steps) < total and not interruption.asked:
+            begun = time.perf_counter()
+            run.advance(min(chunk, total - done))
+            now = time.perf_counter()
+            run.seconds += now - begun
+            chunk = max(1, int(chunk * min(8.0, _CHUNK_SECONDS / max(now - begun, 1e-6))))
+            report(run.steps, total, now - started)
+    run.status = "interrupted" if run.steps < total else "finished"
+
+
+class _Interruption:
+    """The first Ctrl-C or SIGTERM asks the loop to stop where it can; the second is not held back."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> _Interruption:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._restore()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+
+class _reporter:
+    """A progress bar where one is asked for."""
+
+    def __init__(self, progress: bool | Progress, run: Run) -> None:
+        self._progress = progress
+        self._run = run
+        self._bar: Any = None
+
+    def __enter__(self) -> Progress:
+        if callable(self._progress):
+            return self._progress
+        if not self._progress:
+            return lambda done, total, seconds: None
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        spec = self._run.spec
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeRemainingColumn(),
+        )
+        self._bar = Progress(*columns, console=Console(stderr=True))
+        self._bar.start()
+        task = self._bar.add_task(
+            f"{spec.algorithm} on {spec.env}", total=spec.total_steps, speed="compiling ..."
+        )
+
+        def show(done: int, total: int, seconds: float) -> None:
+            self._bar.update(task, completed=done, speed=speed_text(self._run.speed))
+
+        return show
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def speed_text(steps_per_second: float) -> str:
+    """A speed to be read: 3 digits and a unit.
+
+    >>> speed_text(68_400_000.0)
+    '68.4 M steps/s'
+    """
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if steps_per_second >= size:
+            return f"{steps_per_second / size:.3g} {unit} steps/s"
+    return f"{steps_per_second:.3g} steps/s"
