@@ -52,7 +52,7 @@ def check_rows(rows: Rows, n_states: int, n_actions: int) -> None:
         row = int(np.searchsorted(rows.indptr, outcome, side="right")) - 1
         return f"state {row // n_actions}, action {row % n_actions}"
 
-    bad = _first(~((rows.probability >= 0.0) & (rows.probability <= np.inf)))
+    bad = _first(~((rows.probability >= 0.0) & (rows.probability < np.inf)))
     if bad is not None:
         raise ModelError(
             f"The probabilities of {where(bad)} must be finite and not negative. "
@@ -98,7 +98,7 @@ def check_start(start: np.ndarray, terminal: np.ndarray) -> None:
             f"The 'start' of FiniteMDP must have shape (n_states,) = {(n_states,)}. Got {start.shape}. "
             f"Give one probability for every state, or the number of the one start state."
         )
-    bad = _first(~((start >= 0.0) & (start <= np.inf)))
+    bad = _first(~((start >= 0.0) & (start < np.inf)))
     if bad is not None:
         raise ModelError(
             f"The 'start' of FiniteMDP must hold probabilities. Got {float(start[bad])!r} at state {bad}. "
@@ -165,5 +165,5 @@ def as_start(start: object, terminal: np.ndarray) -> np.ndarray:
 def _first(bad: np.ndarray) -> int | None:
     """Flat index of the first True."""
     flat = bad.ravel()
-    index = int(flat.argmax())
-    return index if flat[index] else None
+    index = int(flat.argmax()) if len(flat) else 0
+    return index if len(flat) and flat[index] else None

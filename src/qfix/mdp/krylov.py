@@ -125,7 +125,11 @@ def bicgstab(indptr, indices, data, b, x, tol, max_iterations):
     for i in range(n):
         r[i] = b[i] - r[i]
         size = max(size, abs(r[i]))
-    shadow = r.copy()
+    # rewards often sit in a few states. A shadow residual that is zero elsewhere meets residuals orthogonal to it
+    # and breaks the method down at once; one that is nowhere zero does not
+    shadow = np.empty(n)
+    for i in range(n):
+        shadow[i] = r[i] + size * 0.01 * ((i * 0.6180339887498949) % 1.0 - 0.5)
     p = np.zeros(n)
     v = np.zeros(n)
     t = np.zeros(n)
