@@ -218,12 +218,12 @@ class Blueprint:
     def grown(self, agent: Agent, seed: int, history: int) -> Agent:
         """The agent with room for more: a sparse table of twice the rows, or a memory of `history` observations."""
         store = agent.store
-        if isinstance(store, Sparse) and store.used[0] >= len(store.keys):
+        if isinstance(store, Sparse) and store.is_full():
             rows = len(store.keys)
             weights = np.concatenate([store.weights, self._initial(2 * rows, seed, rows)])
             larger = enlarged(store, self._new_store(weights, history))
             larger.slots[:] = 0
-            for i, key in enumerate(larger.keys[:rows]):
+            for i, key in enumerate(larger.keys[: store.used[0]]):
                 larger.slots[find_slot(larger.slots, larger.keys, key)] = i + 1
             best, greedy = summary(weights)
             larger.best[:] = best

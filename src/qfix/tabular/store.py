@@ -40,7 +40,7 @@ def encode(self, observation):
 
 @by_class
 def is_full(self):
-    """Whether the next observation may find no room."""
+    """Whether the next two observations may find no room."""
     return False
 
 
@@ -287,8 +287,8 @@ class Sparse(NamedTuple):
         return self.slots[slot] - 1
 
     def is_full(self):
-        """No row is left."""
-        return self.used[0] >= self.keys.shape[0]
+        """Fewer than two rows are left: a step may end in a new state and the next episode start in another."""
+        return self.used[0] + 2 > self.keys.shape[0]
 
 
 _HASH = np.uint64(0x9E3779B97F4A7C15)
