@@ -209,10 +209,12 @@ class Blueprint:
                 f"matters: tile_range=(low, high, low, high, ...), {dimensions} pairs; what lies outside counts as "
                 f"on the border."
             )
-        rows = config.tilings * (config.tiles + 1.0) ** dimensions
+        rows = config.tilings * (config.tiles + 1) ** dimensions
         if rows > TILE_LIMIT:
-            rule = f"gives {rows:.3g} tiles over {dimensions} dimensions, more than {TILE_LIMIT}"
+            rule = f"gives more than {TILE_LIMIT} tiles over {dimensions} dimensions"
             raise option_error(config.owner, "tiles", rule, config.tiles, "Use fewer tiles a dimension.")
+        # a dimension of no width has one tile, and no 0 / 0
+        high = np.maximum(high, np.nextafter(low, np.inf))
         return Tiles(low, high, np.full(dimensions, config.tiles, np.int64), bool(config.tile_range))
 
     def grown(self, agent: Agent, seed: int, history: int) -> Agent:
