@@ -13,7 +13,7 @@ from qfix.envs.table_env import TableEnv
 from qfix.envs.world import make_world, model_of
 from qfix.errors import OptionError
 from qfix.mdp import FiniteMDP
-from qfix.mdp.simulate import draw_start, draw_transition, episode_seed, next_bits, transition_table, uniform
+from qfix.mdp.simulate import draw_start, episode_seed, next_bits, step_model, transition_table, uniform
 
 OPTIONS = {
     "Grid4x3": {"slip": 0.2, "step_reward": -0.04},
@@ -58,8 +58,7 @@ def test_an_episode_is_the_stream_of_its_seed(name):
         live, _ = env.reset(seed=seed)
         assert live == s
         for a in actions:
-            stream, bits = next_bits(np.uint64(stream))
-            s, reward, over = draw_transition(table, s, a, uniform(np.uint64(bits)))
+            stream, s, reward, over = step_model(table, s, a, np.uint64(stream))
             assert env.step(a)[:4] == (s, reward, over, False)
             if over:
                 break

@@ -12,6 +12,7 @@ from qfix.mdp.simulate import (
     episode_seed,
     mix,
     next_bits,
+    step_model,
     transition_table,
     uniform,
 )
@@ -77,7 +78,7 @@ def test_episode_seeds_of_neighbours_differ():
 def outcome_of(table, column, side):
     name = ("own", "alias")[side]
     code = int(table.columns[f"next_{name}"][column])
-    return (~code if code < 0 else code), table.columns[f"reward_{name}"][column], code < 0
+    return code & (2**31 - 1), table.columns[f"reward_{name}"][column], code < 0
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -132,6 +133,17 @@ def test_frequencies_follow_the_probabilities():
     p = np.zeros(mdp.n_states)
     p[mdp.next_state[row]] = mdp.probability[row]
     assert np.all(np.abs(hits - n * p) <= 5 * np.sqrt(n * p * (1 - p)) + 1e-9)
+
+
+@pytest.mark.parametrize(("mass", "draws"), [(0.5, 1), (1.0, 0)])
+def test_a_step_draws_unless_the_model_is_deterministic(mass, draws):
+    p = np.array([[[1 - mass, mass]], [[0.0, 1.0]]])
+    table = transition_table(FiniteMDP.from_arrays(p, np.array([[1.0], [3.0]]), 0.9))
+    stream = np.uint64(12345)
+    after, s_next, reward, terminated = step_model(table, 0, 0, stream)
+    once, bits = next_bits(stream)
+    assert int(after) == int(once if draws else stream)
+    assert (s_next, reward, terminated) == draw_transition(table, 0, 0, uniform(np.uint64(bits)))
 
 
 def test_rewards_by_action_reach_the_table():

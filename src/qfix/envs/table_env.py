@@ -1,8 +1,8 @@
 """Any finite model as a Gymnasium environment, drawing from the very stream the compiled learners draw from.
 
 The randomness of an episode is a pure function of the seed given to `reset`: the seed is the state of a
-splitmix64 stream, one draw gives the start state, one more draw each step. So a live episode equals a
-compiled one to the bit.
+splitmix64 stream, one draw gives the start state and, unless the world is deterministic, one more each step.
+So a live episode equals a compiled one to the bit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qfix.envs.layout import GridLayout
 from qfix.envs.world import World
 from qfix.errors import option_error
 from qfix.mdp import FiniteMDP
-from qfix.mdp.simulate import draw_start, draw_transition, next_bits, transition_table, uniform
+from qfix.mdp.simulate import draw_start, next_bits, step_model, transition_table, uniform
 
 RENDER_MODES = ["ansi", "rgb_array"]
 
@@ -33,9 +33,7 @@ def _begin(table, stream):
 
 @numba.njit(cache=True)
 def _advance(table, stream, s, a):
-    stream, bits = next_bits(stream)
-    s_next, reward, terminated = draw_transition(table, s, a, uniform(bits))
-    return stream, s_next, reward, terminated
+    return step_model(table, s, a, stream)
 
 
 class TableEnv(gymnasium.Env[Any, Any]):

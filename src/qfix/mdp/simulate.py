@@ -31,8 +31,8 @@ _ONE = np.uint64(1)
 _TO_UNIT = 2.0**-53
 
 
-# One column of an alias table: 32 bytes, so that a draw reads one cache line. A terminated outcome has the
-# bitwise complement of its next state, which is negative.
+# One column of an alias table: 32 bytes, so that a draw reads one cache line. The sign bit of a next state says
+# that the outcome is terminated.
 COLUMN = np.dtype(
     [
         ("threshold", np.float64),
@@ -42,6 +42,10 @@ COLUMN = np.dtype(
         ("next_alias", np.int32),
     ]
 )
+
+
+_ENDS = np.int32(-(2**31))
+_STATE = np.int32(2**31 - 1)  # the bits of a next state that name the state
 
 
 class TransitionTable(NamedTuple):
@@ -75,7 +79,7 @@ def transition_table(mdp: FiniteMDP) -> TransitionTable:
     for side, name in enumerate(("own", "alias")):
         drawn = outcome[:, side]
         following = mdp.next_state[drawn]
-        table[f"next_{name}"] = np.where(mdp.terminated[drawn], ~following, following)
+        table[f"next_{name}"] = np.where(mdp.terminated[drawn], following | _ENDS, following)
         known = mdp.outcome_reward
         table[f"reward_{name}"] = np.repeat(mdp.reward.ravel(), columns) if known is None else known[drawn]
     support = np.flatnonzero(mdp.start).astype(np.int32)
@@ -132,15 +136,28 @@ def episode_seed(run_seed, env_index, episode):
 @inlined
 def draw_transition(table, s, a, u):
     """What follows (s, a): (next state, reward, terminated), by one uniform `u` in [0, 1)."""
-    row = s * table.n_actions + a
     x = u * table.n_outcomes
     k = int(x)
-    column = table.columns[np.uint64(row * table.n_outcomes + k)]
+    column = table.columns[np.uint64(s * (table.n_actions * table.n_outcomes) + a * table.n_outcomes + k)]
     own = x - k < column.threshold
-    code = np.int64(column.next_own if own else column.next_alias)
-    reward = column.reward_own if own else column.reward_alias
-    terminated = code < 0
-    return ~code if terminated else code, reward, terminated
+    code = column.next_own if own else column.next_alias
+    return np.int64(code & _STATE), column.reward_own if own else column.reward_alias, code < 0
+
+
+@inlined
+def step_model(table, s, a, stream):
+    """A step of the model: (stream, next state, reward, terminated).
+
+    It takes one draw from the stream, or none in a deterministic model: there the next state would have to wait for
+    a choice between outcomes that are the same.
+    """
+    if table.n_outcomes == 1:
+        column = table.columns[np.uint64(s * table.n_actions + a)]
+        code = column.next_own
+        return stream, np.int64(code & _STATE), column.reward_own, code < 0
+    stream, bits = next_bits(stream)
+    s_next, reward, terminated = draw_transition(table, s, a, uniform(bits))
+    return stream, s_next, reward, terminated
 
 
 @inlined

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from qfix.mdp.inline import inlined
-from qfix.mdp.simulate import draw_start, draw_transition, episode_seed, next_bits, uniform
+from qfix.mdp.simulate import draw_start, episode_seed, next_bits, step_model, uniform
 from qfix.tabular._compile import by_class
 from qfix.tabular.behaviour import Behaviour, Clock, act
-from qfix.tabular.store import OUTSIDE, encode, is_full
+from qfix.tabular.store import OUTSIDE, encode, encode_state, is_full
 
 # What a call came back with
 FINE = 0
@@ -182,7 +182,7 @@ def enter_model(model, agent, lane):
     world = episode_seed(agent.registers.streams[2], 0, lane.episode)
     world, bits = next_bits(world)
     state = draw_start(model, uniform(bits))
-    return enter(agent, lane, state, world, encode(agent.store, state))
+    return enter(agent, lane, state, world, encode_state(agent.store, state))
 
 
 @inlined
@@ -190,9 +190,8 @@ def tick(model, limit, agent, lane):
     """One step of a finite model."""
     if is_full(agent.store) or lacks_room(agent.memory):
         return with_status(lane, STORE_FULL)
-    world, bits = next_bits(lane.world)
-    state, reward, terminated = draw_transition(model, lane.state, lane.a, uniform(bits))
-    x = encode(agent.store, state)
+    world, state, reward, terminated = step_model(model, lane.state, lane.a, lane.world)
+    x = encode_state(agent.store, state)
     lane = experience(agent, lane, state, world, x, reward, terminated, lane.t + 1 >= limit)
     if lane.t == 0:
         lane = enter_model(model, agent, lane)

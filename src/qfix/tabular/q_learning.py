@@ -19,7 +19,7 @@ from qfix.core import td
 from qfix.mdp.inline import inlined
 from qfix.tabular.behaviour import improve
 from qfix.tabular.config import TabularConfig
-from qfix.tabular.store import best_value, correct, greedy_action, settle_auxiliary
+from qfix.tabular.store import best_value, correct, greedy_action, has_auxiliary, settle_auxiliary
 
 _one_step = inlined(td.one_step)
 
@@ -30,7 +30,7 @@ class Memory(NamedTuple):
     def learn(self, store, behaviour, alpha, t, clock, stream):
         """Move q(x, a) towards r + γ max q(x')."""
         best = best_value(store, t.x_next)
-        greedy = greedy_action(store, t.x_next, stream)
+        greedy = greedy_action(store, t.x_next, stream) if has_auxiliary(store) else 0
         rate, error = improve(store, behaviour, alpha, clock, t.x, t.a, _one_step(t.reward, t.discount, best))
         correct(store, t.x, t.a, t.x_next, greedy, rate, t.discount, 1.0)
         settle_auxiliary(store, t.x, t.a, error)

@@ -39,6 +39,12 @@ def encode(self, observation):
 
 
 @by_class
+def encode_state(self, state):
+    """As `encode`, of a model's state, which is known to be in the space."""
+    return encode(self, state)
+
+
+@by_class
 def is_full(self):
     """Whether the next two observations may find no room."""
     return False
@@ -213,6 +219,10 @@ class Dense(NamedTuple):
         if 0 <= observation < self.weights.shape[0]:
             return np.int64(observation)
         return OUTSIDE
+
+    def encode_state(self, state):
+        """The state itself."""
+        return state
 
     def write(self, row, a, weight):
         """Set a value and keep the summary of its row."""
