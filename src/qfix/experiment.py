@@ -18,6 +18,7 @@ import dataclasses
 import difflib
 import importlib
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -34,11 +35,10 @@ from qfix.envs.make import make_env
 from qfix.errors import EnvironmentFault, ModelError, OptionError, option_error
 from qfix.explore import Schedule, convergence_warning
 from qfix.mdp import FiniteMDP
-from qfix.run import Run, RunSpec
+from qfix.run import Run, RunSpec, claim_folder
 
 SNAPSHOT_EPISODES = (1, 50, 500)
-_FIRST_CHUNK = 1_000  # steps
-_CHUNK_SECONDS = 0.1  # how long an interruption may wait
+_CHUNK_SECONDS = 0.05  # how long an interruption may wait; a tenth at most, as chunks are guessed
 
 # Wrappers that leave the transitions as the environment's own table has them.
 _TRANSPARENT = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics")
@@ -70,8 +70,8 @@ def train(
         total_steps: environment steps of each seed, exactly; None for the trainer's own default.
         seeds: a count n for 0..n-1, or a list of whole numbers. Each is an independent run.
         env_kwargs: options of the environment; only with an id.
-        out: folder in which to keep the run; None keeps it in memory.
-        progress: True for a progress bar, or a function of (steps done, steps in all, seconds).
+        out: folder in which to keep the run, new or empty; None keeps it in memory.
+        progress: True for a progress bar on a terminal, or a function of (steps done, steps in all, seconds).
         driver: "compiled", "live", or "auto": compiled where the environment has a table of transitions.
         snapshot_episodes: keep a copy of the first seed's action values when these episodes are over.
         require_convergence: warn unless the step size satisfies the Robbins-Monro conditions.
@@ -83,7 +83,8 @@ def train(
 
     Raises:
         UnknownNameError: no such environment or algorithm.
-        OptionError: an option is unknown or out of range, before any work starts.
+        OptionError: an option is unknown or out of range, or `out` is not free or not writable; before any
+            work starts.
         SpaceError: the spaces do not fit the algorithm.
         EnvironmentFault: an environment raised or broke its contract; `fault.run` has what was learned.
     """
@@ -93,7 +94,7 @@ def train(
             "train", "total_steps", "must be a whole number above 0", total_steps, "Use 100_000."
         )
     made = make_env(env, env_kwargs)
-    name = algorithm or _choose(made.observation_space)
+    name = algorithm or choose_algorithm(made.observation_space)
     row = find_algorithm(name)
     config = make_config(name, options)
     model = known_model(made, config.gamma)
@@ -120,6 +121,8 @@ def train(
         total_steps=int(total_steps or trainer.default_steps),
         driver=trainer.driver,
     )
+    if out is not None:
+        claim_folder(out)
     run = Run(spec, trainer, trainer.start(), made, model)
     try:
         _loop(run, progress)
@@ -127,8 +130,11 @@ def train(
         run.status = "failed"
         fault.run = run
         raise
+    except KeyboardInterrupt:
+        run.status = "interrupted"
+        raise
     finally:
-        if out is not None:
+        if out is not None and any(trainer.steps_done(run.state)):
             run.save(out)
     return run
 
@@ -168,7 +174,8 @@ def known_model(env: gymnasium.Env[Any, Any], gamma: float) -> FiniteMDP | None:
         return None
 
 
-def _choose(space: gymnasium.Space[Any]) -> str:
+def choose_algorithm(space: gymnasium.Space[Any]) -> str:
+    """The algorithm for who names none: Q-learning in a table, SARSA(λ) on tiles."""
     return "sarsa_lambda" if isinstance(space, gymnasium.spaces.Box) else "q_learning"
 
 
@@ -200,17 +207,24 @@ def _warn_of_divergence(config: Any) -> None:
 
 
 def _loop(run: Run, progress: bool | Progress) -> None:
-    """Advance until the budget is spent or somebody interrupts, a tenth of a second at a time."""
+    """Advance until the budget is spent or somebody interrupts, a twentieth of a second at a time.
+
+    The first step is made by itself, before signals are caught: it may compile for seconds, and there is
+    nothing yet to be saved.
+    """
     total = run.spec.total_steps
-    chunk, started = _FIRST_CHUNK, time.perf_counter()
-    with _Interruption() as interruption, _reporter(progress, run) as report:
-        while (done := run.steps) < total and not interruption.asked:
-            begun = time.perf_counter()
-            run.advance(min(chunk, total - done))
-            now = time.perf_counter()
-            run.seconds += now - begun
-            chunk = max(1, int(chunk * min(8.0, _CHUNK_SECONDS / max(now - begun, 1e-6))))
-            report(run.steps, total, now - started)
+    started = time.perf_counter()
+    with _reporter(progress, run) as report:
+        run.advance(1)
+        chunk = 1_000 if run.spec.driver == "compiled" else 1
+        with _Interruption() as interruption:
+            while (done := run.steps) < total and interruption.number is None:
+                begun = time.perf_counter()
+                run.advance(min(chunk, total - done))
+                taken = max(time.perf_counter() - begun, 1e-6)
+                chunk = max(1, int(chunk * min(8.0, _CHUNK_SECONDS / taken)))
+                report(run.steps, total, time.perf_counter() - started)
+        run.signal = interruption.number
     run.status = "interrupted" if run.steps < total else "finished"
 
 
@@ -218,7 +232,7 @@ class _Interruption:
     """The first Ctrl-C or SIGTERM asks the loop to stop where it can; the second is not held back."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.number: int | None = None  # of the signal
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> _Interruption:
@@ -231,12 +245,12 @@ class _Interruption:
         self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.asked = True
+        self.number = number
         self._restore()
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._before = {}
 
 
@@ -251,7 +265,7 @@ class _reporter:
     def __enter__(self) -> Progress:
         if callable(self._progress):
             return self._progress
-        if not self._progress:
+        if not self._progress or not sys.stderr.isatty():
             return lambda done, total, seconds: None
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn

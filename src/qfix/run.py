@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,8 +64,9 @@ class Run:
     Attributes:
         spec: what is run.
         model: the environment's finite model, or None.
+        trainer, state: of the family of algorithms; what the figures of a family look into.
         status: "running", "finished", "interrupted" or "failed".
-        seconds: time spent in training.
+        signal: number of the signal that interrupted it, or None.
         snapshots: action values of the first seed after some episodes.
     """
 
@@ -75,10 +77,10 @@ class Run:
         self.model = model
         self.env = env
         self.status = "running"
-        self.seconds = 0.0
+        self.signal: int | None = None
         self.snapshots: list[Any] = []
-        self._trainer = trainer
-        self._state = state
+        self.trainer = trainer
+        self.state = state
         self._returns: list[list[np.ndarray]] = [[] for _ in spec.seeds]
         self._lengths: list[list[np.ndarray]] = [[] for _ in spec.seeds]
         self._marks: list[tuple[int, float]] = []  # (steps, seconds) after each advance
@@ -87,7 +89,7 @@ class Run:
         """Exactly `steps` more environment steps of every seed."""
         begun = time.perf_counter()
         try:
-            self._state, records = self._trainer.advance(self._state, steps)
+            self.state, records = self.trainer.advance(self.state, steps)
         except EnvironmentFault as fault:
             self._note(fault.records)
             raise
@@ -103,9 +105,14 @@ class Run:
     # What happened
 
     @property
+    def seconds(self) -> float:
+        """Time spent in training, compiling included."""
+        return sum(taken for _, taken in self._marks)
+
+    @property
     def steps(self) -> int:
         """Steps that every seed has made."""
-        return min(self._trainer.steps_done(self._state))
+        return min(self.trainer.steps_done(self.state))
 
     @property
     def speed(self) -> float:
@@ -128,7 +135,7 @@ class Run:
     @property
     def q(self) -> np.ndarray | list[np.ndarray]:
         """(seeds, S, A) action values; a list of one array a seed where stores differ in size."""
-        values = [self._trainer.action_values(self._state, i) for i in range(len(self.spec.seeds))]
+        values = [self.trainer.action_values(self.state, i) for i in range(len(self.spec.seeds))]
         return np.stack(values) if len({v.shape for v in values}) == 1 else values
 
     def policy(self, seed: int | None = None) -> Any:
@@ -137,7 +144,7 @@ class Run:
         Raises:
             OptionError: the run has no such seed.
         """
-        return self._trainer.policy(self._state, self._place(seed))
+        return self.trainer.policy(self.state, self._place(seed))
 
     def _place(self, seed: int | None) -> int:
         if seed is None:
@@ -160,17 +167,30 @@ class Run:
 
         Raises:
             OptionError: fewer than one episode.
+            EnvironmentFault: the environment raised.
         """
         return self._evaluate([self.policy(s) for s in self.spec.seeds], episodes, seed)
 
     def baselines(self, episodes: int = 1000, seed: int = 0) -> dict[str, Evaluation]:
         """What the policy was before training, and what random actions get, by the measure of `evaluate`."""
-        fresh = self._trainer.start()
-        untrained = [self._trainer.policy(fresh, i) for i in range(len(self.spec.seeds))]
+        fresh = self.trainer.start()
+        untrained = [self.trainer.policy(fresh, i) for i in range(len(self.spec.seeds))]
         return {
             "untrained": self._evaluate(untrained, episodes, seed),
             "random": self._evaluate([RandomPolicy(self.env.action_space, seed)], episodes, seed),
         }
+
+    def optimum(self) -> Evaluation:
+        """What the optimal policy of the model gets, by the measure of `evaluate`.
+
+        The policy is optimal for the discounted value without a time limit, as the gap has it.
+
+        Raises:
+            ModelError: the environment has no finite model.
+        """
+        model = self._known_model()
+        limit = model.max_episode_steps or _LONGEST
+        return Evaluation(np.array([expected_return(model, self.solution.policy, limit)]), 0, True)
 
     @cached_property
     def solution(self) -> Solution:
@@ -231,13 +251,21 @@ class Run:
 
     def _play(self, policy: Any, seed: int, episode: int) -> float:
         env = self.env
-        observation, _ = env.reset(seed=int(episode_seed(seed, _EVALUATION, episode)))
-        total = 0.0
-        for _ in range(_LONGEST):
-            observation, reward, terminated, truncated, _ = env.step(policy.predict(observation))
-            total += float(reward)
-            if terminated or truncated:
-                break
+        total, steps = 0.0, 0
+        try:
+            observation, _ = env.reset(seed=int(episode_seed(seed, _EVALUATION, episode)))
+            while steps < _LONGEST:
+                steps += 1
+                observation, reward, terminated, truncated, _ = env.step(policy.predict(observation))
+                total += float(reward)
+                if terminated or truncated:
+                    break
+        except Exception as fault:
+            raise EnvironmentFault(
+                f"The environment '{self.spec.env}' failed in an evaluation (seed {seed}, episode {episode}, step "
+                f"{steps}): it raised {type(fault).__name__}: {str(fault).rstrip('.')}. Mend the environment, or "
+                f"judge by run.episodes."
+            ) from fault
         return total
 
     # Keeping it
@@ -267,19 +295,43 @@ class Run:
         path = Path(folder)
         try:
             path.mkdir(parents=True, exist_ok=True)
-            arrays = {k: np.ascontiguousarray(v) for k, v in self._trainer.pack(self._state).items()}
+            arrays = {k: np.ascontiguousarray(v) for k, v in self.trainer.pack(self.state).items()}
             save_file(arrays, path / "state.safetensors")
             (path / "result.json").write_text(json.dumps(self.to_dict(), indent=1) + "\n")
         except OSError as fault:
-            raise OptionError(
-                f"The 'out' parameter of train must be a folder that can be written. Got {str(path)!r}: "
-                f"{fault.strerror}. Use another folder, or out=None to keep the run in memory."
-            ) from fault
+            raise _unwritable(path, fault) from fault
         return path
 
     def __repr__(self) -> str:
         spec = self.spec
         return f"Run({spec.algorithm} on {spec.env}, {len(spec.seeds)} seeds x {self.steps:,} steps, {self.status})"
+
+
+def claim_folder(folder: str | Path) -> Path:
+    """Make the folder of a run, so that a bad name is known before any work.
+
+    Raises:
+        OptionError: the folder holds something already, or cannot be written.
+    """
+    path = Path(folder)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        taken = next(path.iterdir(), None) is not None
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as fault:
+        raise _unwritable(path, fault) from fault
+    if taken:
+        rule = "must be a new or an empty folder; this one holds something already"
+        raise option_error("train", "out", rule, str(path), "Choose another name, or remove the folder.")
+    return path
+
+
+def _unwritable(path: Path, fault: OSError) -> OptionError:
+    return OptionError(
+        f"The 'out' parameter of train must be a folder that can be written. Got {str(path)!r}: {fault.strerror}. "
+        f"Use another folder, or out=None to keep the run in memory."
+    )
 
 
 class RandomPolicy:

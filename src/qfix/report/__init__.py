@@ -1,0 +1,1 @@
+"""What a run has come to, for people: tables and figures. It reads runs and writes pictures, nothing else."""
