@@ -21,7 +21,7 @@ from qfix.tabular.kernel import Agent, Log, Registers
 from qfix.tabular.store import Dense, Features, Linear, Sparse, Tiles, find_slot
 
 LEARNER = 1 << 32  # index of the learner's own stream, beyond any environment's
-LOG_CAPACITY = 4096
+LOG_CAPACITY = 1 << 16  # episodes; emptying the log costs as much as a few hundred steps
 SPARSE_CAPACITY = 1024
 DENSE_LIMIT = 1 << 24  # entries; above it "auto" takes a sparse table
 TILE_LIMIT = 1 << 24  # rows
@@ -216,6 +216,18 @@ class Blueprint:
         # a dimension of no width has one tile, and no 0 / 0
         high = np.maximum(high, np.nextafter(low, np.inf))
         return Tiles(low, high, np.full(dimensions, config.tiles, np.int64), bool(config.tile_range))
+
+    def action_values(self, store: Dense | Sparse | Linear) -> np.ndarray:
+        """(S, A) values where states are numbered and fit in a table, else the weights, (rows, A); a copy."""
+        if not isinstance(store, Sparse):
+            return np.array(store.weights)
+        used = int(store.used[0])
+        assert self.codec is not None
+        if self.codec.n_states * self.n_actions > DENSE_LIMIT:
+            return store.weights[:used].copy()
+        values = np.tile(self.unseen, (self.codec.n_states, 1))
+        values[store.keys[:used]] = store.weights[:used]
+        return values
 
     def grown(self, agent: Agent, seed: int, history: int) -> Agent:
         """The agent with room for more: a sparse table of twice the rows, or a memory of `history` observations."""

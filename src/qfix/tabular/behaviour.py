@@ -49,6 +49,12 @@ class Clock(NamedTuple):
     step_in_episode: int
 
 
+@inlined
+def next_tick(clock):
+    """The clock one step later in the same episode: when the next action is chosen."""
+    return Clock(clock.step + 1, clock.episode, clock.step_in_episode + 1)
+
+
 class Behaviour(NamedTuple):
     """An encoded exploration strategy, and what it remembers."""
 

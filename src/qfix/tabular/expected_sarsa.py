@@ -16,7 +16,7 @@ import numpy as np
 
 from qfix.core import td
 from qfix.mdp.inline import inlined
-from qfix.tabular.behaviour import expected_value, improve, probabilities
+from qfix.tabular.behaviour import expected_value, improve, next_tick, probabilities
 from qfix.tabular.config import TabularConfig
 from qfix.tabular.store import correct, has_auxiliary, settle_auxiliary
 
@@ -28,9 +28,10 @@ class Memory(NamedTuple):
 
     def learn(self, store, behaviour, alpha, t, clock, stream):
         """Move q(x, a) towards r + γ E_π q(x')."""
-        expected = expected_value(behaviour, store, t.x_next, clock)
+        later = next_tick(clock)
+        expected = expected_value(behaviour, store, t.x_next, later)
         if has_auxiliary(store):
-            probabilities(behaviour, store, t.x_next, clock, behaviour.scratch)
+            probabilities(behaviour, store, t.x_next, later, behaviour.scratch)
         rate, error = improve(
             store, behaviour, alpha, clock, t.x, t.a, _one_step(t.reward, t.discount, expected)
         )

@@ -16,7 +16,7 @@ import numpy as np
 from qfix.mdp.inline import inlined
 from qfix.mdp.simulate import draw_start, episode_seed, next_bits, step_model, uniform
 from qfix.tabular._compile import by_class
-from qfix.tabular.behaviour import Behaviour, Clock, act
+from qfix.tabular.behaviour import Behaviour, Clock, act, next_tick
 from qfix.tabular.store import OUTSIDE, encode, encode_state, is_full
 
 # What a call came back with
@@ -145,7 +145,7 @@ def experience(agent, lane, state, world, x, reward, terminated, truncated):
     """
     store = agent.store
     clock = Clock(lane.step, lane.episode, lane.t)
-    later = Clock(lane.step + 1, lane.episode, lane.t + 1)
+    later = next_tick(clock)
     ended = terminated or truncated
     a = 0
     learner = lane.learner

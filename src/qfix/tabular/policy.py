@@ -28,7 +28,9 @@ class TablePolicy:
         values_of: Callable[[Any], np.ndarray],
         space: gymnasium.Space[Any],
         first_action: int = 0,
+        table: np.ndarray | None = None,
     ) -> None:
+        self._table = table  # (S, A) where a state is its own row
         self.weights = weights
         self._values_of = values_of
         self._space = space
@@ -47,7 +49,8 @@ class TablePolicy:
             def dense(observation: Any) -> np.ndarray:
                 return weights[key(observation)]
 
-            return cls(weights, dense, space, blueprint.first_action)
+            numbered = isinstance(space, gymnasium.spaces.Discrete)
+            return cls(weights, dense, space, blueprint.first_action, weights if numbered else None)
         if isinstance(store, Sparse):
             rows = {int(k): i for i, k in enumerate(store.keys[: store.used[0]])}
             unseen = blueprint.unseen
@@ -69,6 +72,8 @@ class TablePolicy:
             SpaceError: an observation is not in the space.
         """
         if self._is_batch(obs):
+            if self._table is not None:
+                return self._table[self._rows(obs)]
             return np.array([self._values_of(one) for one in obs]).reshape(len(obs), -1)
         return np.array(self._values_of(obs))
 
@@ -98,6 +103,14 @@ class TablePolicy:
 
     def __repr__(self) -> str:
         return f"TablePolicy({self._space}, {self.weights.shape[1]} actions)"
+
+    def _rows(self, states: Any) -> np.ndarray:
+        assert isinstance(self._space, gymnasium.spaces.Discrete)
+        given = np.asarray(states)
+        rows = given - int(self._space.start)
+        if not np.issubdtype(rows.dtype, np.integer) or np.any((rows < 0) | (rows >= len(self.weights))):
+            raise SpaceError(f"Observations must lie in {self._space}. Got {given}.")
+        return rows
 
     def _is_batch(self, obs: Any) -> bool:
         if isinstance(self._space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):

@@ -190,8 +190,8 @@ class TabularTrainer:
         return TablePolicy.of(self.blueprint, state.agents[seed].store)
 
     def action_values(self, state: State, seed: int = 0) -> np.ndarray:
-        """(S, A) values of a dense table, (rows, A) weights of the other stores; a copy."""
-        return np.array(state.agents[seed].store.weights)
+        """(S, A) values where states are numbered and fit in a table, else the weights, (rows, A); a copy."""
+        return self.blueprint.action_values(state.agents[seed].store)
 
     def steps_done(self, state: State) -> list[int]:
         """Environment steps of each seed so far."""
