@@ -41,9 +41,8 @@ def by_class(default: F) -> F:
 
     def choose(*args: Any, **kwargs: Any) -> Callable[..., Any] | None:
         owner: Any = args[0]
-        return (
-            getattr(owner.instance_class, name, default) if isinstance(owner, types.BaseNamedTuple) else None
-        )
+        is_tuple = isinstance(owner, types.NamedTuple | types.NamedUniTuple)
+        return getattr(owner.instance_class, name, default) if is_tuple else None
 
     choose.__signature__ = inspect.signature(default)  # type: ignore[attr-defined]
     jit_options: Any = OPTIONS
@@ -68,7 +67,10 @@ def kernel(function: Callable[..., Any], label: str) -> Any:
     copy.__qualname__ = name
     copy.__module__ = function.__module__
     options: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
-    return numba.njit(**options)(copy)
+    try:
+        return numba.njit(**options)(copy)
+    except RuntimeError:  # no folder for the cache can be written
+        return numba.njit(**(options | {"cache": False}))(copy)
 
 
 def entry(loop: Any, *example: Any) -> Callable[..., Any]:
