@@ -83,9 +83,9 @@ COUNTERS = {
 
 
 @pytest.mark.parametrize("by", COUNTERS)
-@pytest.mark.parametrize("algorithm", ["q_learning", "sarsa"])
+@pytest.mark.parametrize("algorithm", ["q_learning", "sarsa", "expected_sarsa"])
 def test_epsilon_follows_its_counter(algorithm, by):
-    """One learner that acts after its update and one that acts before."""
+    """A learner that acts after its update, one that acts before, and one whose target holds epsilon."""
     schedule = Linear(1.0, 0.05, 6 if by == "step_in_episode" else 500, by=by)
     model = random_world()
     config = separating(algorithm, epsilon=schedule, initial="SmallRandom(0.5)")

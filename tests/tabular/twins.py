@@ -143,7 +143,7 @@ class Sarsa(Twin):
 
 class ExpectedSarsa(Twin):
     def learn(self, s, a, r, discount, s2, a2, ended):
-        epsilon = self.epsilon(self.state_visits(s2), self.episode, self.step, self.t)
+        epsilon = self.epsilon(self.state_visits(s2), self.episode, self.step + 1, self.t + 1)
         expected = sum(p * q for p, q in zip(self.policy(s2, epsilon), self.row(s2)))
         self.move(s, a, r + discount * expected)
 
