@@ -50,7 +50,10 @@ def _environments() -> str:
     ]
     return "\n\n".join(
         (
-            _section("Environments of Gymnasium, newest version (any id of its registry works, as does module:Id-v0)", _GYMNASIUM),
+            _section(
+                "Environments of Gymnasium, newest version (any id of its registry works, as does module:Id-v0)",
+                _GYMNASIUM,
+            ),
             _section("Worlds of qfix", worlds),
             _section("Probes: worlds of a few steps that test one thing each", probes),
         )

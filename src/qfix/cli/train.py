@@ -144,6 +144,7 @@ def _print_result(summary: Any, document: dict[str, Any]) -> None:
     from rich.console import Console
 
     from qfix.experiment import speed_text
+    from qfix.report.summary import run_title
     from qfix.report.tables import result_table
 
     run, spec = summary.run, summary.run.spec
@@ -152,7 +153,7 @@ def _print_result(summary: Any, document: dict[str, Any]) -> None:
     each = f"{n} seeds, {run.steps:,} steps each" if n > 1 else f"{run.steps:,} steps"
     if run.status != "finished":
         each += f" of {spec.total_steps:,} ({run.status})"
-    console.print(f"[bold]{spec.algorithm}[/] on [bold]{spec.env}[/]: {each}, {spec.driver}")
+    console.print(f"[bold]{run_title(spec)}[/]: {each}, {spec.driver}")
     console.print(f"{run.seconds:.2f} s, {speed_text(run.speed)}", style="dim")
     console.print()
     console.print(result_table(summary))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from qfix.run import Evaluation, Run
+from qfix.runs import RunSpec
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ def summarise(run: Run, episodes: int = 100) -> Summary:
     if not known:
         return Summary(run, evaluation, None, baselines)
     return Summary(run, evaluation, run.optimality_gap(), baselines | {"optimal": run.optimum()})
+
+
+def run_title(spec: RunSpec) -> str:
+    """What is run, for a heading: algorithm, environment and its options."""
+    options = ", ".join(f"{name}={value}" for name, value in spec.env_kwargs.items())
+    return f"{spec.algorithm} on {spec.env}" + (f" ({options})" if options else "")
 
 
 def finite(x: float) -> float | None:
