@@ -108,6 +108,7 @@ def train(
         driver,
         snapshot_episodes,
         features,
+        total_steps,
     )
     config = trainer.config
     if require_convergence:
@@ -118,7 +119,7 @@ def train(
         algorithm=name,
         config=config.to_dict(),
         seeds=seed_list,
-        total_steps=int(total_steps or trainer.default_steps),
+        total_steps=trainer.total_steps,
         driver=trainer.driver,
     )
     if out is not None:

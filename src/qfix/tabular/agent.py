@@ -37,6 +37,7 @@ class Blueprint:
         observation_space, action_space: of the environment.
         model: its model, if it has one: values of terminal states start at 0.
         features: (S, K) linear features of states, in place of a table.
+        total_steps: the budget of a seed, over which default schedules are laid.
 
     Raises:
         SpaceError: the spaces do not fit a table learner.
@@ -50,6 +51,7 @@ class Blueprint:
         action_space: gymnasium.Space[Any],
         model: FiniteMDP | None = None,
         features: np.ndarray | None = None,
+        total_steps: int = 1_000_000,
     ) -> None:
         if not isinstance(action_space, gymnasium.spaces.Discrete):
             raise SpaceError(
@@ -63,7 +65,7 @@ class Blueprint:
         self.model = model
         self._features = features
         self.store = self._choose_store()
-        self.config = config.settled(self.store)
+        self.config = config.settled(self.store, total_steps)
         self.codec = None if self.store == "tiled" else discrete_codec(observation_space)
         self._tiles = self._tile_coding() if self.store == "tiled" else None
         self.encode = self._choose_encoder()

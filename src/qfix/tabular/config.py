@@ -13,8 +13,11 @@ import numpy as np
 
 from qfix.errors import option_error
 from qfix.explore import (
+    Constant,
     EpsilonGreedy,
     Initial,
+    Inverse,
+    Linear,
     Schedule,
     Strategy,
     as_initial,
@@ -26,13 +29,6 @@ TABLES = ("dense", "sparse")
 STORES = ("dense", "sparse", "tiled", "features")
 
 
-# step size and epsilon: in a table every pair keeps count; tiles generalise, so they need less exploration
-_DEFAULTS = {
-    "table": ("Polynomial(1, 0.7, by=visit)", "Linear(1, 0.05, 100_000)"),
-    "linear": ("0.3", "0.05"),
-}
-
-
 @dataclass(frozen=True)
 class TabularConfig(ABC):
     """Options shared by the learners on tables."""
@@ -40,9 +36,11 @@ class TabularConfig(ABC):
     gamma: float = 0.99
     """Discount of future rewards, in [0, 1]; 1 only where episodes end."""
     alpha: Schedule | float | str | None = None
-    """Step size in [0, 1], such as 0.1 or "Polynomial(1, 0.6, by=visit)"; tiles share it. Default: by the store."""
+    """Step size in [0, 1], such as 0.1 or "Polynomial(1, 0.6, by=visit)"; tiles share it.
+    Default: Inverse(0.5, 100, by=visit) in a table, 0.3 on tiles."""
     epsilon: Schedule | float | str | None = None
-    """Probability of a random action, in [0, 1], such as 0.1 or "Linear(1, 0.05, 100_000)". Default: by the store."""
+    """Probability of a random action, in [0, 1], such as 0.1 or "Linear(1, 0.05, 100_000)".
+    Default: Linear(1, 0.05, half of all steps) in a table, 0.05 on tiles."""
     explore: Strategy | str | None = None
     """Another behaviour than epsilon-greedy, such as "boltzmann(0.5)", "ucb(2)" or "vdbe(1)"; replaces epsilon."""
     initial: Initial | float | str = 0.0
@@ -103,18 +101,23 @@ class TabularConfig(ABC):
         """The behaviour."""
         return EpsilonGreedy(self.epsilon or 0.1) if self.explore is None else as_strategy(self.explore)
 
-    def settled(self, store: str) -> Self:
-        """The same options with the defaults that depend on the store filled in.
+    def settled(self, store: str, total_steps: int) -> Self:
+        """The same options with the defaults filled in that depend on the store and the budget.
+
+        In a table each pair has its own falling step size, and epsilon falls over half of the steps. Tiles
+        generalise: a constant step size, and little exploration.
 
         Raises:
             OptionError: the options do not fit the store.
         """
-        alpha, epsilon = _DEFAULTS["table" if store in TABLES else "linear"]
-        config = dataclasses.replace(
-            self,
-            alpha=alpha if self.alpha is None else self.alpha,
-            epsilon=epsilon if self.epsilon is None else self.epsilon,
-        )
+        alpha, epsilon = self.alpha, self.epsilon
+        if store in TABLES:
+            alpha = Inverse(0.5, 100, by="visit") if alpha is None else alpha
+            epsilon = Linear(1.0, 0.05, max(1, total_steps // 2)) if epsilon is None else epsilon
+        else:
+            alpha = Constant(0.3) if alpha is None else alpha
+            epsilon = Constant(0.05) if epsilon is None else epsilon
+        config = dataclasses.replace(self, alpha=alpha, epsilon=epsilon)
         config.check_store(store)
         return config
 

@@ -26,6 +26,10 @@ from qfix.tabular.kernel import Agent
 from qfix.tabular.policy import TablePolicy
 
 
+# steps that suit a first look: a fraction of a second compiled, some seconds live
+_FIRST_LOOK = {"compiled": 1_000_000, "live": 200_000}
+
+
 class Snapshot(NamedTuple):
     """Values of the first seed as they were when it finished an episode."""
 
@@ -74,6 +78,7 @@ class TabularTrainer:
             model.
         snapshot_episodes: keep a copy of the first seed's values when it has finished these episodes.
         features: (S, K) linear features of discrete observations, in place of a table.
+        total_steps: the budget of a seed, over which default schedules are laid; None for a first look.
 
     Raises:
         SpaceError: the spaces do not fit a table learner.
@@ -90,6 +95,7 @@ class TabularTrainer:
         driver: str = "auto",
         snapshot_episodes: Iterable[int] = (),
         features: np.ndarray | None = None,
+        total_steps: int | None = None,
     ) -> None:
         if driver not in ("auto", "compiled", "live"):
             rule = "must be one of auto, compiled, live"
@@ -99,7 +105,10 @@ class TabularTrainer:
             raise option_error("train", "driver", rule, driver, "Use driver='live'.")
         self.seeds = tuple(seeds)
         self.driver = ("live" if model is None else "compiled") if driver == "auto" else driver
-        self.blueprint = Blueprint(config, env.observation_space, env.action_space, model, features)
+        self.total_steps = int(total_steps or _FIRST_LOOK[self.driver])
+        self.blueprint = Blueprint(
+            config, env.observation_space, env.action_space, model, features, self.total_steps
+        )
         self.config = self.blueprint.config
         self._make_env = make_env
         self._env_name = env.spec.id if env.spec is not None else str(env)
@@ -110,11 +119,6 @@ class TabularTrainer:
             assert model is not None
             self._table = transition_table(model)
             self._limit = model.max_episode_steps or np.iinfo(np.int64).max
-
-    @property
-    def default_steps(self) -> int:
-        """A budget that suits a first look: a fraction of a second compiled, under a minute live."""
-        return 1_000_000 if self.driver == "compiled" else 200_000
 
     # What experiment asks for
 
