@@ -5,11 +5,12 @@ import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mdp_worlds import dense, grid4x3, walled_grid
 
 from qfix.errors import ModelError, OptionError
 from qfix.mdp import FiniteMDP, evaluate_policy, expected_return, garnet, start_value
 from qfix.mdp.krylov import bicgstab, solve_linear
+
+from .worlds import dense, grid4x3, walled_grid
 
 
 @settings(max_examples=50, deadline=None)

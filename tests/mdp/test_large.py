@@ -2,9 +2,9 @@
 
 import tracemalloc
 
-from mdp_worlds import walled_grid
-
 from qfix.mdp import solve
+
+from .worlds import walled_grid
 
 
 def test_a_hundred_thousand_states_in_little_memory():

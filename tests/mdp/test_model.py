@@ -4,10 +4,11 @@ import gymnasium
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from mdp_worlds import CELLS, INDEX, dense, grid4x3, grid_step, table_values
 
 from qfix.errors import ModelError, OptionError
 from qfix.mdp import FiniteMDP, garnet, solve
+
+from .worlds import CELLS, INDEX, dense, grid4x3, grid_step, table_values
 
 
 def two_states():

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mdp_worlds import INDEX, dense, exact, grid4x3, walled_grid
 
 from qfix.errors import ModelError, OptionError, UnknownNameError
 from qfix.mdp import (
@@ -19,6 +18,8 @@ from qfix.mdp import (
 )
 from qfix.mdp.layout import layout
 from qfix.mdp.sweeps import action_values, gauss_seidel_sweep, optimality, policy_sweep
+
+from .worlds import INDEX, dense, exact, grid4x3, walled_grid
 
 every_method = pytest.mark.parametrize("method", METHODS)
 random_models = given(

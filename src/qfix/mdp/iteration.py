@@ -9,7 +9,7 @@ last application of T into a certificate. So no shortcut taken here can make a w
 1. Sweeps run in the order in which value flows. After ten sweeps to and fro the states are renumbered by
 descending
    value, once. From then on a sweep carries news from the goal across the whole world instead of one step.
-2. Between two optimality sweeps the greedy policy is evaluated by five sweeps that look at one action of A
+2. Between two optimality sweeps the greedy policy is evaluated by four sweeps that look at one action of A
    (Puterman and Shin 1978).
 3. Sweeps overshoot by ω = 1.3 (successive over-relaxation; Young 1971). It is not safe for every model, so it
 is
@@ -35,9 +35,10 @@ from qfix.mdp.model import FiniteMDP
 from qfix.mdp.sweeps import gauss_seidel_sweep, optimality, policy_sweep
 
 _RELAXATION = 1.3
-_EVALUATION_SWEEPS = 5
+_EVALUATION_SWEEPS = 4
 _WARM_UP_SWEEPS = 10
 _WINDOW = 25
+_SETTLED = 100
 
 
 class Progress(NamedTuple):
@@ -111,7 +112,8 @@ def modified_policy_iteration(
                 relaxation, sweeps = (1.0 + (relaxation - 1.0) / 2, sweeps) if relaxation > 1.05 else (1.0, 0)
                 if not np.isfinite(x).all():
                     x[:] = 0.0
-            elif patience is not None and np.isfinite(last_best):
+            # early rounds say little: news of a distant reward may still be on its way
+            elif patience is not None and iteration > _SETTLED:
                 rate = np.log(best / last_best) / _WINDOW
                 if np.log(target / best) / rate > patience:
                     break
@@ -120,8 +122,13 @@ def modified_policy_iteration(
     return Progress(v, iteration, finished)
 
 
-def policy_iteration(mdp: FiniteMDP, v: np.ndarray, target: float, max_iterations: int) -> Progress:
-    """Greedy policy, its values by BiCGSTAB, again. `iterations` counts policies."""
+def policy_iteration(
+    mdp: FiniteMDP, v: np.ndarray, target: float, max_iterations: int, effort: int | None = None
+) -> Progress:
+    """Greedy policy, its values by BiCGSTAB, again. `iterations` counts policies.
+
+    With `effort`, gives up at the first policy that so many steps of BiCGSTAB do not evaluate.
+    """
     t = layout(mdp)
     out = np.zeros_like(v)
     policy = np.zeros(mdp.n_states, np.int32)
@@ -139,7 +146,9 @@ def policy_iteration(mdp: FiniteMDP, v: np.ndarray, target: float, max_iteration
         last = residual
         m, r = greedy_system(mdp, policy)
         aim = 0.3 * target if exact else max(0.01 * residual, 0.3 * target)
-        v[:-1], _ = solve_linear(m, r, out[:-1], aim, descending(out[:-1]))
+        v[:-1], left = solve_linear(m, r, out[:-1], aim, descending(out[:-1]), effort)
+        if effort is not None and left > aim:
+            return Progress(v, iteration, False)
     return Progress(v, max_iterations, False)
 
 

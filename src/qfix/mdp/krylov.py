@@ -19,7 +19,12 @@ MAX_ITERATIONS = 2_000
 
 
 def solve_linear(
-    m: sp.csr_matrix, b: np.ndarray, x0: np.ndarray, tol: float, order: np.ndarray | None = None
+    m: sp.csr_matrix,
+    b: np.ndarray,
+    x0: np.ndarray,
+    tol: float,
+    order: np.ndarray | None = None,
+    effort: int | None = None,
 ) -> tuple[np.ndarray, float]:
     """x with ‖b - (I - M) x‖∞ <= tol, or as near to that as float64 comes.
 
@@ -29,6 +34,7 @@ def solve_linear(
         x0: (n,) first guess.
         tol: residual in sup-norm.
         order: (n,) permutation in which the preconditioner sweeps.
+        effort: most iterations of BiCGSTAB, with no direct solver after them; None for all it takes.
 
     Returns:
         x (n,) and the sup-norm of its residual.
@@ -36,10 +42,13 @@ def solve_linear(
     if order is not None:
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
-        x, residual = solve_linear(m[order][:, order].tocsr(), b[order], x0[order], tol)
+        x, residual = solve_linear(m[order][:, order].tocsr(), b[order], x0[order], tol, None, effort)
         return x[place], residual
     x = np.array(x0, np.float64)
     indptr, indices = m.indptr.astype(np.int32), m.indices.astype(np.int32)
+    if effort is not None:
+        bicgstab(indptr, indices, m.data, b, x, tol, effort)
+        return x, _residual(m, b, x)
     best, residual = x, np.inf
     for _ in range(3):
         bicgstab(indptr, indices, m.data, b, x, tol, MAX_ITERATIONS)

@@ -50,6 +50,7 @@ _METHODS: dict[str, Method] = {
 METHODS = ("auto", *_METHODS)
 
 _PATIENCE = 400
+_EFFORT = 60
 _MAX_ITERATIONS = {"policy_iteration": 1_000, "linear_program": 1_000_000}
 # a modulus this near to 1 makes the discounted theorem useless; only γ = 1 has the other one
 _LARGEST_MODULUS = 0.9999
@@ -109,13 +110,20 @@ def _solve_discounted(
     if method == "auto":
         name = "modified_policy_iteration"
         done = modified_policy_iteration(mdp, v, target, limit, _PATIENCE)
-        if not done.finished and done.iterations < limit:
-            name = "policy_iteration"
-            more = policy_iteration(mdp, done.v, target, limit - done.iterations)
+        # slow sweeps: where values mix, BiCGSTAB needs few steps; where it does not either, sweeps go on
+        for other, run in (("policy_iteration", _brief), (name, modified_policy_iteration)):
+            if done.finished or done.iterations >= limit:
+                break
+            more = run(mdp, done.v, target, limit - done.iterations)
             done = Progress(more.v, done.iterations + more.iterations, more.finished)
+            name = other
     else:
         done = _METHODS[method](mdp, v, target, limit)
     return _certified(mdp, done.v, beta, done.iterations, name, tol)
+
+
+def _brief(mdp: FiniteMDP, v: np.ndarray, target: float, max_iterations: int) -> Progress:
+    return policy_iteration(mdp, v, target, max_iterations, _EFFORT)
 
 
 def _certified(
