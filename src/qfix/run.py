@@ -21,7 +21,7 @@ from qfix.mdp.simulate import episode_seed
 from qfix.runs import RunSpec
 
 _EVALUATION = 1 << 33  # index of the evaluation's own episodes, beyond any environment's
-_LONGEST = 10_000  # steps after which an evaluated episode without a time limit is cut
+LONGEST_EPISODE = 10_000  # steps after which an evaluated episode without a time limit is cut
 
 
 @dataclass(frozen=True)
@@ -189,7 +189,7 @@ class Run:
             ModelError: the environment has no finite model.
         """
         model = self._known_model()
-        limit = model.max_episode_steps or _LONGEST
+        limit = model.max_episode_steps or LONGEST_EPISODE
         return Evaluation(np.array([expected_return(model, self.solution.policy, limit)]), 0, True)
 
     @cached_property
@@ -243,7 +243,7 @@ class Run:
         if episodes < 1:
             raise option_error("evaluate", "episodes", "must be at least 1", episodes, "Use episodes=1000.")
         if self.model is not None:
-            limit = self.model.max_episode_steps or _LONGEST
+            limit = self.model.max_episode_steps or LONGEST_EPISODE
             exact = [expected_return(self.model, self._actions(p), limit) for p in policies]
             return Evaluation(np.array(exact), 0, True)
         sampled = [np.mean([self._play(p, seed, i) for i in range(episodes)]) for p in policies]
@@ -254,7 +254,7 @@ class Run:
         total, steps = 0.0, 0
         try:
             observation, _ = env.reset(seed=int(episode_seed(seed, _EVALUATION, episode)))
-            while steps < _LONGEST:
+            while steps < LONGEST_EPISODE:
                 steps += 1
                 observation, reward, terminated, truncated, _ = env.step(policy.predict(observation))
                 total += float(reward)

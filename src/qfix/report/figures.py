@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from qfix.envs.layouts import layout_of
 from qfix.report.learning_curve import learning_figure
 from qfix.report.paint import write
-from qfix.report.summary import Summary, run_title
+from qfix.report.summary import Summary, caption_of, run_title
 from qfix.report.value_map import Panel, box_figure, grid_figure
 from qfix.report.values import moments, state_values
 from qfix.run import Run
@@ -20,7 +20,6 @@ _RESOLUTION = 48  # points along each side of a box
 
 # what the entries of an observation are, by environment
 _OBSERVATIONS = {"MountainCar": ("position", "velocity"), "MountainCarContinuous": ("position", "velocity")}
-_SLICES = {"Taxi": "shown: the 25 states with the passenger aboard, bound for the stand at the top left"}
 
 
 def draw_figures(summary: Summary, folder: Path) -> list[Path]:
@@ -57,9 +56,8 @@ def value_figure(run: Run) -> Figure | None:
             return None
         panels = [Panel(moment.title, state_values(run, moment.policy)) for moment in moments(run)]
         terminal = np.zeros(int(space.n), bool) if run.model is None else run.model.terminal
-        return grid_figure(
-            panels, layout, terminal, title, "; ".join(filter(None, (seed, _SLICES.get(name))))
-        )
+        note = "; ".join(filter(None, (seed, "arrows: the greedy action", caption_of(run.env))))
+        return grid_figure(panels, layout, terminal, title, note)
     if isinstance(space, gymnasium.spaces.Box) and space.shape == (2,):
         return _box_figure(run, space, title, name, seed)
     return None

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 from numpy.typing import NDArray
 
-from qfix.report.paint import FAINT, GRID, INK, SERIES, heading, place, sheet
+from qfix.report.paint import FAINT, GRID, SERIES, heading, place, sheet
 from qfix.report.summary import Summary, run_title
+from qfix.report.value_scale import INK
 
 BINS = 160
 _WINDOW = 9  # bins over which the thick line is the mean

@@ -1,7 +1,4 @@
-"""Colours and sheets of paper that all figures share. Drawn by matplotlib's Agg, never through pyplot.
-
-Zero is the colour of paper, good is blue, bad is red: a table in which nothing has been learned looks empty.
-"""
+"""Sheets of paper that all figures share. Drawn by matplotlib's Agg, never through pyplot."""
 
 from __future__ import annotations
 
@@ -9,41 +6,12 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
-INK, FAINT, GRID = "#2b2f38", "#7a7f8a", "#e4e2dc"
-FLOOR = "#fbfaf6"
+from qfix.report.value_scale import INK, ValueScale
+
+FAINT, GRID = "#7a7f8a", "#e4e2dc"
 SERIES = ("#2663d1", "#c8553d", "#2f8f6b", "#8a5fb5", "#c98a1b", "#3d8ea8", "#b04a7a", "#6b7a3a")
-
-_BAD = ["#6d1a1a", "#a5352f", "#cf6a55", "#e8a88f", "#f5dacb"]
-_GOOD = ["#d6e8ee", "#9cc8dc", "#5a9fc8", "#2b6fb0", "#173f7a"]
-VALUES = LinearSegmentedColormap.from_list("values", [*_BAD, FLOOR, *_GOOD])
-
-
-class ValueScale(Normalize):
-    """One scale for several pictures: 0 in the middle of the colours, the largest value at an end."""
-
-    def __init__(self, values: np.ndarray) -> None:
-        known = values[np.isfinite(values)]
-        size = float(np.abs(known).max()) if len(known) else 0.0
-        self.low = float(min(known.min(), 0.0)) if len(known) else 0.0
-        self.high = float(max(known.max(), 0.0)) if len(known) else 0.0
-        if size == 0.0:
-            size = self.high = 1.0
-        super().__init__(-size, size)
-
-    def text(self, value: float) -> str:
-        """A value in as many digits as tell it from its neighbours."""
-        size = float(self.vmax or 1.0)
-        digits = 2 if size < 10 else 1 if size < 100 else 0
-        return "0" if value == 0 else f"{value:.{digits}f}".replace("-0.00", "0.00")
-
-
-def ink_on(rgba: np.ndarray) -> str:
-    """Black or white, whichever can be read on a colour."""
-    luminance = float(np.dot(rgba[:3], (0.299, 0.587, 0.114)))
-    return INK if luminance > 0.55 else "#ffffff"
 
 
 def sheet(width: float, height: float) -> Figure:
@@ -71,7 +39,7 @@ def colour_bar(figure: Figure, scale: ValueScale, left: float, top: float, heigh
     """The colours with their values, from the lowest that occurs to the highest."""
     axes = place(figure, left, top, 0.16, height)
     steps = np.linspace(scale.high, scale.low, 256)
-    axes.imshow(VALUES(scale(steps))[:, None], aspect="auto", extent=(0, 1, scale.low, scale.high))
+    axes.imshow(scale.paint(steps)[:, None], aspect="auto", extent=(0, 1, scale.low, scale.high))
     axes.yaxis.tick_right()
     axes.set_xticks([])
     axes.tick_params(length=2, labelsize=8, colors=INK, width=0.5)

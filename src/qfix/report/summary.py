@@ -6,10 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium
 import numpy as np
 
 from qfix.run import Evaluation, Run
 from qfix.runs import RunSpec
+
+_SLICES = {"Taxi": "shown: the 25 states with the passenger aboard, bound for the stand at the top left"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,12 @@ def run_title(spec: RunSpec) -> str:
     """What is run, for a heading: algorithm, environment and its options."""
     options = ", ".join(f"{name}={value}" for name, value in spec.env_kwargs.items())
     return f"{spec.algorithm} on {spec.env}" + (f" ({options})" if options else "")
+
+
+def caption_of(env: gymnasium.Env[Any, Any]) -> str:
+    """Which of its states a map of an environment shows; empty where it shows all."""
+    name = "" if env.spec is None else env.spec.name
+    return _SLICES.get(name, "")
 
 
 def finite(x: float) -> float | None:

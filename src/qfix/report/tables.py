@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from qfix.report.summary import Summary
+from qfix.run import LONGEST_EPISODE
 
 _MOST_SEEDS = 16
 
@@ -61,7 +62,9 @@ def _notes(summary: Summary) -> Iterator[str]:
     if summary.evaluation is None:
         yield "return: not evaluated, as the environment failed."
     elif summary.evaluation.exact:
-        yield "return: of the greedy policy, exact: computed from the environment's table."
+        limit = summary.run.model.max_episode_steps if summary.run.model is not None else None
+        cut = "" if limit else f" Episodes are cut at {LONGEST_EPISODE:,} steps."
+        yield f"return: of the greedy policy, exact: computed from the environment's table.{cut}"
     else:
         yield f"return: of the greedy policy, mean of {summary.evaluation.episodes} fresh episodes."
     yield "while training: mean of the last tenth of the training episodes, exploration included."

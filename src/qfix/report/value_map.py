@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from qfix.envs import drawing
 from qfix.envs.layout import GridLayout
-from qfix.report.paint import FAINT, FLOOR, INK, VALUES, ValueScale, colour_bar, heading, ink_on, place, sheet
+from qfix.report.paint import FAINT, colour_bar, heading, place, sheet
+from qfix.report.value_scale import FLOOR, INK, ValueScale, greedy_actions, ink_on, rgb
 
 _LEGIBLE = 0.44  # inches: smaller cells have no room for numbers
-_SAME = 1e-9  # of the largest value: closer action values are a tie
 
 
 class Panel(NamedTuple):
@@ -85,7 +85,7 @@ def draw_grid(
     tiles = _tiles(layout)
     best = action_values.max(axis=1)
     for s in np.flatnonzero(shown):
-        tiles[tuple(layout.cell_of_state[s])] = VALUES(scale(best[s]))
+        tiles[tuple(layout.cell_of_state[s])] = scale.paint(best[s])
     axes.imshow(tiles, interpolation="nearest", extent=(0, layout.columns, layout.rows, 0))
     _lines(axes, layout)
     _marks(axes, layout, tiles, shown, cell)
@@ -98,18 +98,7 @@ def draw_grid(
             axes.text(column + 0.5, row + 0.93, scale.text(best[s]), va="bottom", **style)
             if layout.labels:
                 axes.text(column + 0.5, row + 0.08, layout.labels[s], va="top", **style)
-    _arrows(axes, action_values, layout, shown, tiles, cell, 0.42 if legible else 0.5)
-
-
-def greedy_actions(q: NDArray[np.float64], size: float) -> NDArray[np.int64]:
-    """Actions that are as good as the best, or none where all are.
-
-    Args:
-        q: (A,) action values.
-        size: of the largest value in the picture.
-    """
-    best = np.flatnonzero(q >= q.max() - _SAME * size)
-    return best if len(best) < len(q) else best[:0]
+    _arrows(axes, action_values, layout, shown, tiles, cell, 0.4 if legible else 0.5)
 
 
 def _in_pit(layout: GridLayout) -> NDArray[np.bool_]:
@@ -118,18 +107,14 @@ def _in_pit(layout: GridLayout) -> NDArray[np.bool_]:
 
 
 def _tiles(layout: GridLayout) -> NDArray[np.float64]:
-    """(rows, columns, 4) colours of the ground."""
-    ground = {glyph: (*np.array(rgb) / 255, 1.0) for glyph, rgb in drawing.GROUND.items()}
-    ground |= dict.fromkeys("S.^~", _rgba(FLOOR))
-    tiles = np.ones((layout.rows, layout.columns, 4))
+    """(rows, columns, 3) colours of the ground."""
+    ground = {glyph: tuple(np.array(colour) / 255) for glyph, colour in drawing.GROUND.items()}
+    ground |= dict.fromkeys("S.^", rgb(FLOOR))
+    tiles = np.ones((layout.rows, layout.columns, 3))
     for r, row in enumerate(layout.glyphs):
         for c, glyph in enumerate(row):
             tiles[r, c] = ground[glyph]
     return tiles
-
-
-def _rgba(colour: str) -> tuple[float, ...]:
-    return (*(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)), 1.0)
 
 
 def _lines(axes: Axes, layout: GridLayout) -> None:
@@ -158,16 +143,17 @@ def _marks(
                 axes.scatter(x, y, area * 2, marker="D", color=_colour(drawing.GEM), linewidths=0, zorder=3)
             elif glyph == "P":
                 axes.scatter(x, y, area * 3, marker="o", color=_colour(drawing.HOLE), linewidths=0, zorder=3)
+            elif glyph == "~" and free:
+                axes.scatter(x, y, area * 2, marker="o", color=_colour(drawing.DROP), linewidths=0, zorder=3)
             elif glyph == "S":
-                ink = ink_on(tiles[r, c])
-                colour = FAINT if ink == INK else ink
+                colour = FAINT if tiles[r, c].min() > 0.85 else ink_on(tiles[r, c])
                 axes.text(
                     c + 0.08, r + 0.08, "S", fontsize=9 * cell + 1, color=colour, va="top", fontweight="bold"
                 )
 
 
-def _colour(rgb: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*rgb)
+def _colour(bytes_: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*bytes_)
 
 
 def _arrows(
@@ -191,13 +177,14 @@ def _arrows(
     for s in np.flatnonzero(shown):
         best = greedy_actions(action_values[s], size)
         still = [a for a in best if not layout.action_arrows[a].any()]
-        if still and cell >= _LEGIBLE:
-            row, column = layout.cell_of_state[s]
+        row, column = layout.cell_of_state[s]
+        ink = ink_on(tiles[row, column])
+        if still and len(still) < len(best):
+            axes.scatter(column + 0.5, row + middle, 30 * cell**2, color=ink, linewidths=0, zorder=4)
+        elif still and cell >= _LEGIBLE:
             names = "/".join(layout.action_names[a] if layout.action_names else str(a) for a in still)
-            axes.text(
-                column + 0.5, row + 0.5, names, fontsize=min(9.0, 8.5 * cell * 7 / max(7, len(names))),
-                color=ink_on(tiles[row, column]), ha="center", va="center",
-            )  # fmt: skip
+            font = min(9.0, 8.5 * cell * 7 / max(7, len(names)))
+            axes.text(column + 0.5, row + 0.5, names, fontsize=font, color=ink, ha="center", va="center")
 
 
 def _arrow_rows(
@@ -212,8 +199,7 @@ def _arrow_rows(
             down, right = layout.action_arrows[a]
             if not (down or right):
                 continue
-            length = 0.42 if len(best) == 1 else 0.3
-            aside = 0.0 if len(best) == 1 else 0.19
+            length, aside = (0.42, 0.0) if len(best) == 1 else (0.26, 0.18)
             norm = float(np.hypot(down, right))
             dx, dy = right / norm, down / norm
             yield column + 0.5 + aside * dx, row + middle + aside * dy, length * dx, length * dy
@@ -252,7 +238,7 @@ def box_figure(
         )
         axes.set_title(name, fontsize=10, color=INK, loc="left", pad=5)
         axes.imshow(
-            VALUES(scale(values)), origin="lower", aspect="auto", extent=(low[0], high[0], low[1], high[1])
+            scale.paint(values), origin="lower", aspect="auto", extent=(low[0], high[0], low[1], high[1])
         )
         axes.tick_params(length=2, labelsize=8, colors=INK, width=0.5)
         axes.set_xlabel(names[0], fontsize=9, color=INK)
