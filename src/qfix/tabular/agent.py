@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from operator import index
 from typing import Any
 
 import gymnasium
@@ -109,7 +110,7 @@ class Blueprint:
 
             return vector
         if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0 and self.store == "dense":
-            return _same  # kernels check the range
+            return _whole(self.codec.encode)  # kernels check the range
         encode = self.codec.encode
         return encode if self.codec.n_states <= 1 << 63 else lambda observation: folded(encode(observation))
 
@@ -257,8 +258,16 @@ class Blueprint:
         return agent._replace(memory=memory, store=store, behaviour=behaviour)
 
 
-def _same(observation: Any) -> Any:
-    return observation
+def _whole(encode: Callable[[Any], int]) -> Callable[[Any], int]:
+    """An observation that is a whole number as it is, fast; anything else by `encode`, which knows what to say."""
+
+    def whole(observation: Any) -> int:
+        try:
+            return index(observation)
+        except TypeError:
+            return encode(observation)
+
+    return whole
 
 
 def folded(key: int) -> int:

@@ -25,7 +25,6 @@ from qfix.tabular.config import TabularConfig
 from qfix.tabular.kernel import Agent
 from qfix.tabular.policy import TablePolicy
 
-
 # steps that suit a first look: a fraction of a second compiled, some seconds live
 _FIRST_LOOK = {"compiled": 1_000_000, "live": 200_000}
 
@@ -304,7 +303,10 @@ class TabularTrainer:
                 while remaining > 0:
                     observation, reward, terminated, truncated, _ = step(action + first_action)
                     code = encode(observation)
-                    chosen = observe(state.agents[i], code, reward, terminated, truncated)
+                    try:
+                        chosen = observe(state.agents[i], code, reward, terminated, truncated)
+                    except TypeError as fault:
+                        raise EnvironmentFault(f"its reward must be a number. Got {reward!r}") from fault
                     while chosen < 0:
                         if self._serve_live(state, i, records, chosen, observation, reward):
                             chosen = observe(state.agents[i], code, reward, terminated, truncated)

@@ -1,0 +1,238 @@
+"""Environments that break their contract in the middle of a run: one clear error, and nothing lost."""
+
+import re
+
+import gymnasium
+import numpy as np
+import pytest
+
+from qfix.errors import EnvironmentFault, SpaceError
+from qfix.tabular.trainer import TabularTrainer
+from tabular.running import config_of, flat, random_world, separating, trainer_on
+from tabular.twins import episode_seed
+
+SEED, EPISODE, STEP = 6, 12, 3  # where it breaks, if it was not told otherwise
+
+
+class Fragile(gymnasium.Env):
+    """Five states in a row, five steps an episode; `fault` says what comes back at one step of one episode."""
+
+    observation_space = gymnasium.spaces.Discrete(5)
+    action_space = gymnasium.spaces.Discrete(2)
+    healthy = False
+
+    def __init__(self, fault):
+        self.fault = fault
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.at, self.is_the_one = 0, seed == episode_seed(SEED, 0, EPISODE)
+        if self.is_the_one and self.fault == "reset" and not Fragile.healthy:
+            raise OSError("the simulator is gone")
+        return 0, {}
+
+    def step(self, action):
+        self.at += 1
+        at, reward = self.at - 1, float(action)
+        if self.is_the_one and at == STEP and not Fragile.healthy:
+            at, reward = self.break_down(at, reward)
+        return at, reward, self.at == 5, False, {}
+
+    def break_down(self, at, reward):
+        match self.fault:
+            case "raises":
+                raise ZeroDivisionError("division by zero")
+            case "reward":
+                return at, np.float64("nan")
+            case "infinite":
+                return at, -np.inf
+            case "above":
+                return 5, reward
+            case "below":
+                return -1, reward
+            case "fraction":
+                return 1.5, reward
+            case "missing":
+                return None, reward
+            case "text":
+                return at, "much"
+        return at, reward
+
+
+def trainer_of(env_of, algorithm="q_learning", **options):
+    config = config_of(algorithm, gamma=0.9, alpha=0.5, epsilon=1.0, **options)
+    return TabularTrainer(config, env_of(), env_of, None, [SEED])
+
+
+FAULTS = {
+    "raises": r"it raised ZeroDivisionError: division by zero",
+    "reward": r"its reward must be finite\. Got np\.float64\(nan\)",
+    "infinite": r"its reward must be finite\. Got -inf",
+    "above": r"observation .*\b5\b.* Discrete\(5\)|observation must lie in Discrete\(5\)\. Got 5",
+    "below": r"observation .*-1.* Discrete\(5\)|observation must lie in Discrete\(5\)\. Got -1",
+    "fraction": r"observation 1\.5, which is not in its space Discrete\(5\)",
+    "missing": r"observation None, which is not in its space Discrete\(5\)",
+    "text": r"its reward must be a number\. Got 'much'",
+}
+
+
+@pytest.mark.parametrize("store", ["dense", "sparse"])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_says_where_and_keeps_what_was_learned(fault, store, monkeypatch):
+    trainer = trainer_of(lambda: Fragile(fault), store=store)
+    sound = trainer_of(lambda: Fragile("none"), store=store)
+    until = 5 * EPISODE + STEP
+    state = trainer.start()
+    with pytest.raises(EnvironmentFault, match=FAULTS[fault]) as caught:
+        trainer.advance(state, 1_000)
+    message = str(caught.value)
+    assert "Fragile" in message
+    assert f"(seed {SEED}, episode {EPISODE}, step {STEP})" in message
+
+    # all of it is there, up to the step before
+    assert trainer.steps_done(state) == [until]
+    expected, records = sound.advance(sound.start(), until)
+    np.testing.assert_array_equal(trainer.action_values(state), sound.action_values(expected))
+    np.testing.assert_array_equal(flat(caught.value.records.returns[0]), flat(records.returns[0]))
+    assert trainer.policy(state).predict(2) == 1
+    packed = trainer.pack(state)
+
+    # it fails again as long as the environment is not mended, and goes on when it is
+    with pytest.raises(EnvironmentFault):
+        trainer.advance(state, 1_000)
+    monkeypatch.setattr(Fragile, "healthy", True)
+    state, records = trainer.advance(trainer.unpack(packed), 1_000)
+    assert trainer.steps_done(state) == [until + 1_000]
+    assert set(flat(records.lengths[0])) == {5}
+    np.testing.assert_allclose(trainer.action_values(state)[2:4, 1], [1.9, 1.0], atol=1e-6)
+
+
+def test_a_fault_in_reset_is_told_alike():
+    trainer = trainer_of(lambda: Fragile("reset"))
+    with pytest.raises(
+        EnvironmentFault, match=rf"episode {EPISODE}, step 0\): it raised OSError: the simulator"
+    ):
+        trainer.advance(trainer.start(), 1_000)
+
+
+def test_other_seeds_and_earlier_episodes_are_kept():
+    """Seeds are stepped in turn: the ones before the broken one have made all their steps."""
+    config = config_of("sarsa", gamma=0.9)
+    trainer = TabularTrainer(config, Fragile("raises"), lambda: Fragile("raises"), None, [1, SEED, 2])
+    state = trainer.start()
+    with pytest.raises(EnvironmentFault, match=f"seed {SEED}, ") as caught:
+        trainer.advance(state, 200)
+    assert trainer.steps_done(state) == [200, 5 * EPISODE + STEP, 0]
+    assert [len(flat(x)) for x in caught.value.records.lengths] == [40, EPISODE, 0]
+
+
+class Room(gymnasium.Env):
+    """A box whose third observation is `bad`."""
+
+    observation_space = gymnasium.spaces.Box(0.0, 1.0, (2,), np.float32)
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def __init__(self, bad):
+        self.bad, self.steps = bad, 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(2, np.float32), {}
+
+    def step(self, action):
+        self.steps += 1
+        return np.full(2, 0.5, np.float32) if self.steps < 3 else self.bad, 1.0, False, False, {}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [np.array([0.5, 1.5]), np.array([np.nan, 0.5]), np.zeros(3), np.zeros((2, 1)), 0.5, None, "left"],
+    ids=str,
+)
+def test_an_observation_outside_a_box_is_a_fault(bad):
+    trainer = trainer_of(lambda: Room(bad))
+    state = trainer.start()
+    with pytest.raises(EnvironmentFault, match=r"Room.*\(seed 6, episode 0, step 2\)") as caught:
+        trainer.advance(state, 100)
+    assert re.search("observation|float|could not convert", str(caught.value))
+    assert trainer.steps_done(state) == [2]
+    assert np.isfinite(trainer.policy(state).action_values(np.array([0.5, 0.5]))).all()
+
+
+class Forgetful(Fragile):
+    """Not determined by its seed: each episode is shorter than the one before."""
+
+    def __init__(self):
+        super().__init__("none")
+        self.length = 6
+
+    def reset(self, *, seed=None, options=None):
+        self.length -= 1
+        return super().reset(seed=seed)
+
+    def step(self, action):
+        at, reward, _, truncated, info = super().step(action)
+        return at, reward, self.at >= self.length, truncated, info
+
+
+def test_resuming_says_that_an_environment_does_not_repeat_itself():
+    envs = []
+
+    def make():
+        envs.append(Forgetful())
+        return envs[-1]
+
+    trainer = TabularTrainer(config_of("q_learning", gamma=0.9), Forgetful(), make, None, [0])
+    state, _ = trainer.advance(trainer.start(), 4)
+    packed = trainer.pack(state)
+    Forgetful.__init__, kept = lambda self: (kept(self), setattr(self, "length", 4))[0], Forgetful.__init__
+    try:
+        with pytest.raises(EnvironmentFault, match="does not repeat itself"):
+            trainer.unpack(packed)
+    finally:
+        Forgetful.__init__ = kept
+
+
+# Spaces
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (gymnasium.spaces.Box(-1.0, 1.0, (1,)), r"action space of sarsa must be Discrete"),
+        (gymnasium.spaces.MultiDiscrete([2, 2]), r"action space of sarsa must be Discrete"),
+    ],
+)
+def test_actions_must_be_numbered(space, said):
+    env = Fragile("none")
+    env.action_space = space
+    with pytest.raises(SpaceError, match=said):
+        TabularTrainer(config_of("sarsa"), env, lambda: env, None, [0])
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        gymnasium.spaces.Text(5),
+        gymnasium.spaces.Dict(
+            {"at": gymnasium.spaces.Discrete(5), "speed": gymnasium.spaces.Box(0, 1, (1,))}
+        ),
+        gymnasium.spaces.Tuple(
+            (gymnasium.spaces.Discrete(2), gymnasium.spaces.Sequence(gymnasium.spaces.Discrete(2)))
+        ),
+    ],
+    ids=["text", "dict with a box", "tuple with a sequence"],
+)
+def test_observations_that_no_store_keeps_are_refused(space):
+    env = Fragile("none")
+    env.observation_space = space
+    with pytest.raises(SpaceError, match="A table needs a discrete space"):
+        TabularTrainer(config_of("q_learning"), env, lambda: env, None, [0])
+
+
+def test_a_policy_refuses_what_is_no_observation():
+    trainer = trainer_on(random_world(), separating("q_learning"))
+    policy = trainer.policy(trainer.start())
+    for outside in (7, -1, 1.5, [0, 7]):
+        with pytest.raises(SpaceError, match=r"Got|gave"):
+            policy.predict(outside)
