@@ -140,9 +140,8 @@ def small(options: argparse.Namespace) -> None:
     print(f"{'method':<38}{'first':>9}{'median':>10}{'ratio':>8}{'error':>10}")
     for name in runs:
         median = statistics.median(times[name])
-        print(
-            f"{name:<38}{first[name]:>8.3f}s{median:>9.3f}s{median / best:>8.1f}{np.abs(found[name] - truth).max():>10.1e}"
-        )
+        error = np.abs(found[name] - truth).max()
+        print(f"{name:<38}{first[name]:>8.3f}s{median:>9.3f}s{median / best:>8.1f}{error:>10.1e}")
     t, v = layout(mdp), np.append(truth, 0.0)
     out, policy = np.zeros_like(v), np.zeros(mdp.n_states, np.int32)
     sweeps = []

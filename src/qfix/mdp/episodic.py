@@ -142,11 +142,11 @@ def _levels(source: np.ndarray, target: np.ndarray, n: int) -> np.ndarray:
 def _collapse(mdp: FiniteMDP) -> _Quotient:
     n_states, n_actions = mdp.n_states, mdp.n_actions
     size = np.diff(mdp.indptr)
-    outcome_row = np.repeat(np.arange(n_states * n_actions), size)
+    outcome_row = np.repeat(np.arange(n_states * n_actions, dtype=np.int32), size)
     source, target = outcome_row // n_actions, mdp.next_state
     free = mdp.reward.ravel() == 0.0
     free[outcome_row[mdp.terminated]] = False
-    label = np.arange(n_states)
+    label = np.arange(n_states, dtype=np.int32)
     while free.any():
         inside = free[outcome_row]
         graph = sp.csr_matrix(
@@ -159,20 +159,21 @@ def _collapse(mdp: FiniteMDP) -> _Quotient:
             break
         free[outcome_row[leaving]] = False
     if not free.any():
-        label = np.arange(n_states)
+        label = np.arange(n_states, dtype=np.int32)
     is_exit = ~free & ~np.repeat(mdp.terminal, n_actions)
     has_exit = np.zeros(int(label.max()) + 1, bool)
     has_exit[label[np.flatnonzero(is_exit) // n_actions]] = True
     n = int(has_exit.sum())
-    renamed = np.full(len(has_exit), n)
-    renamed[has_exit] = np.arange(n)
+    renamed = np.full(len(has_exit), n, np.int32)
+    renamed[has_exit] = np.arange(n, dtype=np.int32)
     label = renamed[label]
+    del outcome_row, source
     rows = np.flatnonzero(is_exit)
     rows = rows[np.argsort(label[rows // n_actions], kind="stable")]
     first = np.searchsorted(label[rows // n_actions], np.arange(n + 1))
     length = size[rows]
     outcome = np.arange(length.sum()) + np.repeat(mdp.indptr[rows] - np.cumsum(length) + length, length)
-    follows = np.where(mdp.terminated[outcome], n, label[mdp.next_state[outcome]])
+    follows = np.where(mdp.terminated[outcome], np.int32(n), label[mdp.next_state[outcome]])
     return _Quotient(
         label,
         first,
@@ -186,7 +187,7 @@ def _collapse(mdp: FiniteMDP) -> _Quotient:
 
 def _owner(world: _Quotient) -> np.ndarray:
     """(rows,) class of each exit."""
-    return np.repeat(np.arange(len(world.member)), np.diff(world.first))
+    return np.repeat(np.arange(len(world.member), dtype=np.int32), np.diff(world.first))
 
 
 def _proper_rows(world: _Quotient) -> np.ndarray:
