@@ -74,6 +74,7 @@ class Blueprint:
     def _choose_store(self) -> str:
         wanted = self.config.store
         if self._features is not None:
+            self._check_features(self._features)
             return "features"
         if isinstance(self.observation_space, gymnasium.spaces.Box):
             if wanted in ("dense", "sparse"):
@@ -88,6 +89,20 @@ class Blueprint:
             rule = f"cannot be 'dense': {size:.3g} entries would not fit in memory"
             raise option_error(self.config.owner, "store", rule, wanted, "Use store='sparse'.")
         return ("dense" if size <= DENSE_LIMIT else "sparse") if wanted == "auto" else wanted
+
+    def _check_features(self, features: np.ndarray) -> None:
+        n_states = discrete_codec(self.observation_space).n_states
+        shape = np.shape(features)
+        if len(shape) != 2 or shape[0] != n_states or shape[1] < 1:
+            rule = f"must have shape ({n_states}, K): a row for each observation of {self.observation_space}"
+            raise option_error(self.config.owner, "features", rule, shape, "Give each state its own row.")
+        if not np.isfinite(features).all():
+            state = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
+            rule = f"must be finite, also in state {state}"
+            raise option_error(self.config.owner, "features", rule, features[state], "Scale them to about 1.")
+        if self.config.store != "auto":
+            rule = "must be 'auto' where features are given"
+            raise option_error(self.config.owner, "store", rule, self.config.store, "Use store='auto'.")
 
     @property
     def example(self) -> Any:

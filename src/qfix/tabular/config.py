@@ -67,6 +67,8 @@ class TabularConfig(ABC):
         require_fraction(owner, "gamma", self.gamma, "Use gamma=0.99 for long horizons.")
         for name, remedy in (("alpha", "Use alpha=0.1."), ("epsilon", "Use epsilon=0.1.")):
             value = getattr(self, name)
+            if _is_number(value):
+                require_fraction(owner, name, value, remedy)
             if value is not None:
                 object.__setattr__(self, name, scheduled_within(value, owner, name, 0.0, 1.0, remedy))
         if self.explore is not None:
@@ -84,8 +86,9 @@ class TabularConfig(ABC):
             )
         bounds = self.tile_range
         if (
-            len(bounds) % 2
-            or any(not math.isfinite(x) for x in bounds)
+            not isinstance(bounds, (tuple, list))
+            or len(bounds) % 2
+            or any(not _is_number(x) or not math.isfinite(x) for x in bounds)
             or any(low >= high for low, high in zip(bounds[::2], bounds[1::2], strict=False))
         ):
             rule = "must list a finite low and a higher high for each dimension"
@@ -195,10 +198,11 @@ def require_whole(owner: str, name: str, value: Any, least: int, remedy: str) ->
         raise option_error(owner, name, f"must be a whole number, {least} or more", value, remedy)
 
 
-def require_choice(owner: str, name: str, value: Any, choices: tuple[str, ...]) -> None:
-    """One of a few words."""
-    if value not in choices:
-        raise option_error(owner, name, f"must be one of {', '.join(choices)}", value, f"Use '{choices[0]}'.")
+def require_choice(owner: str, name: str, value: Any, choices: tuple[str | bool, ...]) -> None:
+    """One of a few words, or True or False."""
+    if type(value) is not type(choices[0]) or value not in choices:
+        listed = ", ".join(map(str, choices))
+        raise option_error(owner, name, f"must be one of {listed}", value, f"Use {choices[0]!r}.")
 
 
 def _is_number(value: Any) -> bool:

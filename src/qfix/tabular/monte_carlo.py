@@ -19,7 +19,7 @@ from qfix.core import td
 from qfix.errors import option_error
 from qfix.mdp.inline import inlined
 from qfix.tabular.behaviour import improve
-from qfix.tabular.config import TabularConfig
+from qfix.tabular.config import TabularConfig, require_choice
 from qfix.tabular.store import value
 
 _one_step = inlined(td.one_step)
@@ -75,6 +75,11 @@ class Config(TabularConfig):
 
     first_visit: bool = False
     """Learn from the first visit of a pair in an episode only; without it, from every visit."""
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        super().__post_init__()
+        require_choice("monte_carlo", "first_visit", self.first_visit, (False, True))
 
     @property
     def history(self) -> int:
