@@ -22,3 +22,8 @@ OPTIONS: dict[str, Any] = {"forceinline": True, "_nrt": False, "error_model": "n
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile a part that is laid into every kernel that calls it."""
     return numba.njit(**OPTIONS)(function)
+
+
+def outlined(function: Callable[..., Any]) -> Any:
+    """Compile a part that is called, not laid in: for what happens seldom, so that kernels stay small."""
+    return numba.njit(**(OPTIONS | {"forceinline": False}))(function)

@@ -9,7 +9,7 @@ import numpy as np
 
 from qfix.core import td
 from qfix.explore import bonuses, schedule_code, strategies
-from qfix.mdp.inline import inlined
+from qfix.mdp.inline import inlined, outlined
 from qfix.mdp.simulate import next_bits, uniform
 from qfix.tabular.store import (
     approach,
@@ -118,14 +118,20 @@ def act(behaviour, store, x, clock, stream):
         if np.float64(bits >> _32) * 2.0**-32 < exploration_rate(behaviour, store, x, clock):
             return pick(store.weights.shape[1], bits), stream
         return greedy_action(store, x, bits), stream
+    return act_by_preferences(behaviour, store, x, clock, bits), stream
+
+
+@outlined
+def act_by_preferences(behaviour, store, x, clock, bits):
+    """Boltzmann, UCB and count bonus."""
     preferences(behaviour, store, x, clock, behaviour.scratch)
     if behaviour.kind == _BOLTZMANN:
         u = uniform(bits)
         for a in range(store.weights.shape[1] - 1):
             u -= behaviour.scratch[a]
             if u < 0.0:
-                return a, stream
-        return store.weights.shape[1] - 1, stream
+                return a
+        return store.weights.shape[1] - 1
     best = behaviour.scratch[0]
     ties = 1
     for a in range(1, store.weights.shape[1]):
@@ -136,9 +142,9 @@ def act(behaviour, store, x, clock, stream):
     for a in range(store.weights.shape[1]):
         if behaviour.scratch[a] == best:
             if nth == 0:
-                return a, stream
+                return a
             nth -= 1
-    return 0, stream
+    return 0
 
 
 @inlined

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qfix.core import td, traces
-from qfix.mdp.inline import inlined
+from qfix.mdp.inline import inlined, outlined
 from qfix.tabular._compile import by_class
 
 OUTSIDE = -1  # handle of an observation that is not in the space
@@ -141,7 +141,7 @@ def value(store, x, a):
     return total
 
 
-@inlined
+@outlined
 def tied_action(store, x, best, ties, bits):
     """One of the `ties` actions of value `best`, each with the same probability."""
     nth = pick(ties, bits)
