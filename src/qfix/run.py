@@ -115,6 +115,11 @@ class Run:
         return min(self.trainer.steps_done(self.state))
 
     @property
+    def compiling_seconds(self) -> float:
+        """Time of the first advance: of one step, and of compiling or loading its kernels."""
+        return self._marks[0][1] if self._marks else 0.0
+
+    @property
     def speed(self) -> float:
         """Environment steps a second, all seeds together, without the first advance, which may compile."""
         marks = self._marks if len(self._marks) < 2 else self._marks[1:]
@@ -280,6 +285,7 @@ class Run:
             "status": self.status,
             "steps": self.steps,
             "seconds": round(self.seconds, 6),
+            "compiling_seconds": round(self.compiling_seconds, 6),
             "steps_per_second": round(self.speed, 1),
             "episodes": [len(r) for r in episodes.returns],
             "training_return": [float(r.mean()) if len(r) else None for r in tail],

@@ -154,7 +154,9 @@ def _print_result(summary: Any, document: dict[str, Any]) -> None:
     if run.status != "finished":
         each += f" of {spec.total_steps:,} ({run.status})"
     console.print(f"[bold]{run_title(spec)}[/]: {each}, {spec.driver}")
-    console.print(f"{run.seconds:.2f} s, {speed_text(run.speed)}", style="dim")
+    trained = run.seconds - run.compiling_seconds
+    first = f", after {run.compiling_seconds:.1f} s of compiling" if run.compiling_seconds > 1 else ""
+    console.print(f"{trained:.2f} s, {speed_text(run.speed)}{first}", style="dim")
     console.print()
     console.print(result_table(summary))
     if document["folder"] is None:

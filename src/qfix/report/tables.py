@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -12,6 +12,7 @@ from rich.text import Text
 from qfix.report.summary import Summary
 from qfix.run import LONGEST_EPISODE
 
+_COLUMNS = ("return", "training", "gap", "episodes")
 _MOST_SEEDS = 16
 
 
@@ -19,43 +20,38 @@ def result_table(summary: Summary) -> RenderableType:
     """Return, training return, gap and episodes of each seed; their mean; what to hold them against."""
     table = Table(box=None, padding=(0, 3, 0, 0), header_style="bold", pad_edge=False)
     table.add_column("seed", no_wrap=True)
-    columns = ["return", "while training", "gap to optimum", "episodes"]
-    if summary.gap is None:
-        columns.remove("gap to optimum")
+    columns = [name for name in _COLUMNS if name != "gap" or summary.gap is not None]
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
+    kept = ["seed", *columns]
     for style, cells in _rows(summary):
-        if cells is None:
-            table.add_section()
-        else:
-            table.add_row(
-                *(c for c, n in zip(cells, ["seed", *_COLUMNS]) if n == "seed" or n in columns), style=style
-            )
+        table.add_row(*(cells[name] for name in kept), style=style)
     return Group(table, Text(), Text("\n".join(_notes(summary)), style="dim"))
 
 
-_COLUMNS = ("return", "while training", "gap to optimum", "episodes")
-
-
-def _rows(summary: Summary) -> Iterator[tuple[str, tuple[str, ...] | None]]:
+def _rows(summary: Summary) -> Iterator[tuple[str, dict[str, str]]]:
     run = summary.run
     n = len(run.spec.seeds)
     evaluated = np.full(n, np.nan) if summary.evaluation is None else summary.evaluation.returns
     gap = np.full(n, np.nan) if summary.gap is None else summary.gap
-    counts = [len(r) for r in run.episodes.returns]
+    counts = np.array([len(r) for r in run.episodes.returns])
     shown = n if n <= _MOST_SEEDS else _MOST_SEEDS - 2
+
+    def row(name: str, of: Callable[[np.ndarray], float]) -> dict[str, str]:
+        numbers = (number(of(evaluated)), number(of(summary.training_return)), gap_text(of(gap)))
+        return dict(zip(("seed", *_COLUMNS), (name, *numbers, f"{of(counts):,.0f}"), strict=True))
+
     for i in range(shown):
-        cells = (number(evaluated[i]), number(summary.training_return[i]), gap_text(gap[i]), f"{counts[i]:,}")
-        yield "", (str(run.spec.seeds[i]), *cells)
+        yield "", row(str(run.spec.seeds[i]), lambda values, i=i: float(values[i]))
+    blank = dict.fromkeys(("seed", *_COLUMNS), "")
     if shown < n:
-        yield "dim", (f"... {n - shown} more", "", "", "", "")
+        yield "dim", blank | {"seed": f"... {n - shown} more"}
     if n > 1:
-        means = (number(evaluated.mean()), number(summary.training_return.mean()), gap_text(gap.mean()))
-        yield "bold", ("mean", *means, f"{round(float(np.mean(counts))):,}")
-    yield "", ("", "", "", "", "")
+        yield "bold", row("mean", lambda values: float(values.mean()))
+    yield "", blank
     for name in ("optimal", "random", "untrained"):
         if name in summary.baselines:
-            yield "dim", (name, number(summary.baselines[name].mean), "", "", "")
+            yield "dim", blank | {"seed": name, "return": number(summary.baselines[name].mean)}
 
 
 def _notes(summary: Summary) -> Iterator[str]:
@@ -64,13 +60,13 @@ def _notes(summary: Summary) -> Iterator[str]:
     elif summary.evaluation.exact:
         limit = summary.run.model.max_episode_steps if summary.run.model is not None else None
         cut = "" if limit else f" Episodes are cut at {LONGEST_EPISODE:,} steps."
-        yield f"return: of the greedy policy, exact: computed from the environment's table.{cut}"
+        yield f"return: of the greedy policy, exact, computed from the environment's table.{cut}"
     else:
         yield f"return: of the greedy policy, mean of {summary.evaluation.episodes} fresh episodes."
-    yield "while training: mean of the last tenth of the training episodes, exploration included."
+    yield "training: mean return of the last tenth of the training episodes, exploring."
     if summary.gap is not None:
         gamma = summary.run.spec.config["gamma"]
-        yield f"gap to optimum: exact, of discounted values: J* - J at gamma {gamma}."
+        yield f"gap: to the optimum, exact: J* - J, discounted by gamma {gamma}."
 
 
 def number(x: float) -> str:
