@@ -85,9 +85,9 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _fail(error: Exception, code: int) -> int:
-    print(f"Error: {error}", file=sys.stderr)
+    print("Error:", " ".join(str(error).split()), file=sys.stderr)
     return code
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
-    print(f"Warning: {message}", file=sys.stderr)
+    print("Warning:", " ".join(str(message).split()), file=sys.stderr)

@@ -10,6 +10,8 @@ import ast
 import dataclasses
 import difflib
 import inspect
+import re
+import shlex
 import shutil
 import textwrap
 import typing
@@ -230,6 +232,35 @@ def typed(value: Any) -> str:
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# Errors
+
+
+def as_typed(message: str, options: Sequence[Option]) -> str:
+    """An error that speaks of Python parameters, in the words of the command line.
+
+    >>> print(as_typed("The 'total_steps' parameter of train must be above 0. Got 0. Use total_steps=100.",
+    ...                [Option("total-steps", "")]))
+    The '--total-steps' option of train must be above 0. Got 0. Use --total-steps 100.
+    """
+    values = r"\([^)]*\)|\[[^]]*\]|'[^']*'|[\w.]+\([^)]*\)|[\w.+-]*\w"
+    for option in options:
+        message = message.replace(
+            f"The '{option.parameter}' parameter of", f"The '--{option.name}' option of"
+        )
+        prefix = f"--{option.name} "
+        message = re.sub(
+            rf"\b{option.parameter}=({values})", lambda m, prefix=prefix: prefix + _as_word(m[1]), message
+        )
+    return re.sub(r"a list such as \[([\d, ]+)\]", lambda m: f"a list such as {_as_word(m[1])}", message)
+
+
+def _as_word(value: str) -> str:
+    """A Python literal as it is typed in a shell."""
+    bare = value.strip("'\"[]") if value[0] != "(" else value[1:-1]
+    text = "none" if bare == "None" else bare.replace(", ", ",")
+    return shlex.quote(text) if re.search(r"[ ()]", text) else text
 
 
 # Help

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
-from qfix.errors import OptionError, QfixError
+from qfix.errors import OptionError
 
 PREFIX = "env."
+_NOT_SHOWN = ("render_mode", "world", "disable_env_checker", "none")
 
 
 def split_env_words(
@@ -21,7 +23,7 @@ def split_env_words(
     return of_env, {name: text for name, text in words.items() if not name.startswith(PREFIX)}
 
 
-def env_options(env: str, words: Mapping[str, str | None]) -> dict[str, Any]:
+def env_options(words: Mapping[str, str | None]) -> dict[str, Any]:
     """Keyword arguments of the environment; `make_env` refuses those it does not know.
 
     Raises:
@@ -43,7 +45,7 @@ def environment_options(env: str) -> list[Option]:
 
     rows = []
     for name, default in options_of(env).items():
-        if name in ("render_mode", "world"):
+        if name in _NOT_SHOWN:
             continue
         shown = "" if default is inspect.Parameter.empty else read.typed(default)
         said = f"By default {shown}." if shown else "By default the environment's own."
@@ -51,9 +53,21 @@ def environment_options(env: str) -> list[Option]:
     return rows
 
 
-def as_typed(error: QfixError, env_words: Mapping[str, str | None]) -> QfixError:
-    """An error about an option of the environment in the words of the command line."""
-    message = str(error)
-    for name in env_words:
-        message = message.replace(f"option '{name.replace('-', '_')}'", f"option '--{PREFIX}{name}'")
-    return type(error)(message)
+def make_typed_env(env: str, env_kwargs: Mapping[str, Any]) -> Any:
+    """The environment; errors about its options are in the words of the command line."""
+    from qfix.envs.make import make_env
+
+    try:
+        return make_env(env, env_kwargs)
+    except OptionError as error:
+        message = str(error)
+        if "has no option" in message:
+            start, _, listed = message.partition(" Its options: ")
+            start = re.sub(r"(option|mean) '(\w+)'", lambda m: f"{m[1]} '{_typed(m[2])}'", start)
+            names = [name for name in listed.rstrip(".").split(", ") if name not in _NOT_SHOWN]
+            message = f"{start} Its options: {', '.join(map(_typed, names)) or 'none'}."
+        raise OptionError(message) from error
+
+
+def _typed(name: str) -> str:
+    return f"--{PREFIX}{name.replace('_', '-')}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
-from qfix.cli.environment import env_options, environment_options, split_env_words
+from qfix.cli.environment import env_options, environment_options, make_typed_env, split_env_words
 from qfix.errors import ModelError, OptionError
 
 _USAGE = "qfix solve ENV [--option value ...]"
@@ -45,15 +45,17 @@ def run(arguments: list[str]) -> int:
         raise OptionError(f"`qfix solve` needs one environment.{got} Write `qfix solve FrozenLake-v1`.")
     own = {"gamma": 0.99, "method": "auto", "tol": 1e-8, "json": False}
     own |= read.understand(own_words, OPTIONS, "qfix solve")
-    return _solve(words.positional[0], env_options(words.positional[0], env_words), own)
+    try:
+        return _solve(words.positional[0], env_options(env_words), own)
+    except (OptionError, ModelError) as error:
+        raise type(error)(read.as_typed(str(error), OPTIONS)) from error
 
 
 def _solve(env_id: str, env_kwargs: dict[str, Any], own: dict[str, Any]) -> int:
-    from qfix.envs.make import make_env
     from qfix.experiment import known_model
     from qfix.mdp import solve, start_value
 
-    made = make_env(env_id, env_kwargs)
+    made = make_typed_env(env_id, env_kwargs)
     name = made.spec.id if made.spec is not None else env_id
     model = known_model(made, own["gamma"])
     if model is None:

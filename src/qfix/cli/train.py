@@ -13,7 +13,7 @@ from typing import Any
 from qfix.algorithms import ALGORITHMS, algorithm
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
-from qfix.cli.environment import env_options, split_env_words
+from qfix.cli.environment import env_options, environment_options, make_typed_env, split_env_words
 from qfix.cli.signals import EXIT_CODES, say_when_stopped
 from qfix.errors import EnvironmentFault, OptionError, QfixError
 
@@ -71,11 +71,10 @@ def run(arguments: list[str]) -> int:
     if "help" in own_words:
         return _help(words.positional, env_words)
     env, name = _positional(words.positional)
-    from qfix.envs.make import make_env
     from qfix.experiment import choose_algorithm
 
-    env_kwargs = env_options(env, env_words)
-    made = make_env(env, env_kwargs)
+    env_kwargs = env_options(env_words)
+    made = make_typed_env(env, env_kwargs)
     name = name or choose_algorithm(made.observation_space)
     options = read.options_of_config(importlib.import_module(algorithm(name).module).Config)
     # an option may mean the train command or the algorithm; no name is in both
@@ -83,11 +82,12 @@ def run(arguments: list[str]) -> int:
     try:
         values = read.understand(own_words, known, f"qfix train {shlex.quote(env)} {name}")
         own = {o.parameter: values.pop(o.parameter, None) for o in OPTIONS}
+        own["eval_episodes"] = _episodes(own["eval_episodes"])
         return _train(env, env_kwargs, name, values, own, made.spec.id if made.spec else env)
     except EnvironmentFault:
         raise
     except QfixError as error:
-        raise type(error)(_as_typed(str(error), known)) from error
+        raise type(error)(read.as_typed(str(error), known)) from error
 
 
 def _train(
@@ -102,7 +102,7 @@ def _train(
             env,
             name,
             total_steps=own["total_steps"],
-            seeds=own["seeds"] or 1,
+            seeds=1 if own["seeds"] is None else own["seeds"],
             env_kwargs=env_kwargs,
             out=folder,
             progress=not own["no_progress"],
@@ -118,7 +118,7 @@ def _train(
         say_when_stopped(f"Interrupted. What was learned is in {folder}.")
     _show(result, folder, own)
     if fault is not None:
-        print(f"Error: {fault}", file=sys.stderr)
+        print("Error:", " ".join(str(fault).split()), file=sys.stderr)
         return 1
     return 0 if result.signal is None else EXIT_CODES[result.signal]
 
@@ -126,7 +126,7 @@ def _train(
 def _show(result: Any, folder: Path | None, own: dict[str, Any]) -> None:
     from qfix.report.summary import summarise
 
-    summary = summarise(result, own["eval_episodes"] or 100)
+    summary = summarise(result, own["eval_episodes"])
     document = summary.to_dict() | {"folder": None if folder is None else str(folder), "figures": []}
     if folder is not None:
         if not own["no_pictures"]:
@@ -167,6 +167,14 @@ def _print_result(summary: Any, document: dict[str, Any]) -> None:
         console.print(f"picture  {path}", soft_wrap=True)
 
 
+def _episodes(given: int | None) -> int:
+    if given is not None and given < 1:
+        raise OptionError(
+            f"The '--eval-episodes' option must be at least 1. Got {given}. Write --eval-episodes 100."
+        )
+    return given or 100
+
+
 def _positional(words: list[str]) -> tuple[str, str | None]:
     if not words:
         raise OptionError(
@@ -195,11 +203,9 @@ def _help(positional: list[str], env_words: dict[str, str | None]) -> int:
     if len(positional) > 1 and not algorithms:
         algorithm(positional[1])
     if envs:
-        from qfix.cli.environment import environment_options
-        from qfix.envs.make import make_env
         from qfix.experiment import choose_algorithm
 
-        made = make_env(envs[0], env_options(envs[0], env_words))
+        made = make_typed_env(envs[0], env_options(env_words))
         algorithms = algorithms or [choose_algorithm(made.observation_space)]
         groups[f"Options of {made.spec.id if made.spec else envs[0]}"] = environment_options(envs[0])
     if algorithms:
@@ -221,19 +227,3 @@ def _folder(out: str | None, env_id: str, name: str) -> Path | None:
         count += 1
         path = base.with_name(f"{base.name}-{count}")
     return path
-
-
-def _as_typed(message: str, options: list[Option]) -> str:
-    """An error that speaks of Python parameters, in the words of the command line."""
-    for option in options:
-        name = option.parameter
-        message = message.replace(f"The '{name}' parameter of", f"The '--{option.name}' option of")
-
-        def as_option(found: re.Match[str], option: Option = option) -> str:
-            value = found.group(1).strip("'\"()[]").replace(", ", ",")
-            return f"--{option.name} {shlex.quote(value) if ' ' in value else value}"
-
-        message = re.sub(
-            rf"\b{name}=(\([^)]*\)|\[[^]]*\]|'[^']*'|[\w.]+\([^)]*\)|[\w.+-]*\w)", as_option, message
-        )
-    return message

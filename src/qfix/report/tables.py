@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -37,17 +37,20 @@ def _rows(summary: Summary) -> Iterator[tuple[str, dict[str, str]]]:
     counts = np.array([len(r) for r in run.episodes.returns])
     shown = n if n <= _MOST_SEEDS else _MOST_SEEDS - 2
 
-    def row(name: str, of: Callable[[np.ndarray], float]) -> dict[str, str]:
-        numbers = (number(of(evaluated)), number(of(summary.training_return)), gap_text(of(gap)))
-        return dict(zip(("seed", *_COLUMNS), (name, *numbers, f"{of(counts):,.0f}"), strict=True))
+    training = summary.training_return
+
+    def row(name: str, *values: float) -> dict[str, str]:
+        evaluation, while_training, short, count = values
+        texts = (name, number(evaluation), number(while_training), gap_text(short), f"{count:,.0f}")
+        return dict(zip(("seed", *_COLUMNS), texts, strict=True))
 
     for i in range(shown):
-        yield "", row(str(run.spec.seeds[i]), lambda values, i=i: float(values[i]))
+        yield "", row(str(run.spec.seeds[i]), evaluated[i], training[i], gap[i], counts[i])
     blank = dict.fromkeys(("seed", *_COLUMNS), "")
     if shown < n:
         yield "dim", blank | {"seed": f"... {n - shown} more"}
     if n > 1:
-        yield "bold", row("mean", lambda values: float(values.mean()))
+        yield "bold", row("mean", evaluated.mean(), training.mean(), gap.mean(), counts.mean())
     yield "", blank
     for name in ("optimal", "random", "untrained"):
         if name in summary.baselines:
