@@ -219,9 +219,9 @@ def _loop(run: Run, progress: bool | Progress) -> None:
         run.advance(1)
         chunk = 1_000 if run.spec.driver == "compiled" else 1
         with _Interruption() as interruption:
-            while (done := run.steps) < total and interruption.number is None:
+            while (made := run.steps) < total and interruption.number is None:
                 begun = time.perf_counter()
-                run.advance(min(chunk, total - done))
+                run.advance(min(chunk, total - made))
                 taken = max(time.perf_counter() - begun, 1e-6)
                 chunk = max(1, int(chunk * min(8.0, _CHUNK_SECONDS / taken)))
                 report(run.steps, total, time.perf_counter() - started)
@@ -267,7 +267,7 @@ class _reporter:
         if callable(self._progress):
             return self._progress
         if not self._progress or not sys.stderr.isatty():
-            return lambda done, total, seconds: None
+            return lambda made, total, seconds: None
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -285,8 +285,8 @@ class _reporter:
             f"{spec.algorithm} on {spec.env}", total=spec.total_steps, speed="compiling ..."
         )
 
-        def show(done: int, total: int, seconds: float) -> None:
-            self._bar.update(task, completed=done, speed=speed_text(self._run.speed))
+        def show(made: int, total: int, seconds: float) -> None:
+            self._bar.update(task, completed=made, speed=speed_text(self._run.speed))
 
         return show
 

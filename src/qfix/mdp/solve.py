@@ -109,17 +109,17 @@ def _solve_discounted(
     name = method
     if method == "auto":
         name = "modified_policy_iteration"
-        done = modified_policy_iteration(mdp, v, target, limit, _PATIENCE)
+        swept = modified_policy_iteration(mdp, v, target, limit, _PATIENCE)
         # slow sweeps: where values mix, BiCGSTAB needs few steps; where it does not either, sweeps go on
         for other, run in (("policy_iteration", _brief), (name, modified_policy_iteration)):
-            if done.finished or done.iterations >= limit:
+            if swept.finished or swept.iterations >= limit:
                 break
-            more = run(mdp, done.v, target, limit - done.iterations)
-            done = Progress(more.v, done.iterations + more.iterations, more.finished)
+            more = run(mdp, swept.v, target, limit - swept.iterations)
+            swept = Progress(more.v, swept.iterations + more.iterations, more.finished)
             name = other
     else:
-        done = _METHODS[method](mdp, v, target, limit)
-    return _certified(mdp, done.v, beta, done.iterations, name, tol)
+        swept = _METHODS[method](mdp, v, target, limit)
+    return _certified(mdp, swept.v, beta, swept.iterations, name, tol)
 
 
 def _brief(mdp: FiniteMDP, v: np.ndarray, target: float, max_iterations: int) -> Progress:
@@ -144,8 +144,8 @@ def _solve_episodic(mdp: FiniteMDP, method: str, tol: float, max_iterations: int
         v, iterations, name = np.zeros(mdp.n_states + 1), 0, method
         target = tol
         while iterations < limit:
-            done = _METHODS[method](mdp, v, target, limit - iterations)
-            v, iterations = done.v, iterations + done.iterations
+            swept = _METHODS[method](mdp, v, target, limit - iterations)
+            v, iterations = swept.v, iterations + swept.iterations
             off = float(np.maximum(bracket.upper - v[:-1], v[:-1] - bracket.lower).max())
             if off <= 0.9 * tol or target < 1e-15:
                 break
