@@ -20,7 +20,9 @@ def main() -> dict[str, float]:
         run = qfix.train("CliffWalking-v1", algorithm, **OPTIONS)
         online[algorithm] = float(np.mean([returns[100:].mean() for returns in run.episodes.returns]))
         greedy = np.median(run.evaluate().returns)
-        print(f"{algorithm:<12} while learning {online[algorithm]:6.1f}   greedy afterwards, median {greedy:6.1f}")
+        print(
+            f"{algorithm:<12} while learning {online[algorithm]:6.1f}   greedy afterwards, median {greedy:6.1f}"
+        )
         assert greedy == -13 if algorithm == "q_learning" else greedy < -13
     assert -30 < online["sarsa"] < -20
     assert -60 < online["q_learning"] < -40

@@ -1,7 +1,8 @@
 """An environment of your own: observations of any discrete kind, learned in a table that grows as states turn up.
 
-A courier on a board of 4 x 4 cells fetches a parcel and brings it home to cell 0. What is seen is a tuple: the courier's
-cell, the parcel's cell, and whether it is aboard. No table of transitions is needed, and no number of states.
+A courier on a board of 4 x 4 cells fetches a parcel and brings it home to cell 0. What is seen is a tuple: the
+courier's cell, the parcel's cell, and whether it is aboard. No table of transitions is needed, and no number of
+states.
 
 Promise: every one of three seeds learns to deliver every parcel within the limit of 50 steps; random actions rarely do.
 """

@@ -26,9 +26,7 @@ def moves() -> list[scipy.sparse.csr_array]:
 
 def main() -> float:
     sure = moves()
-    slippery = [
-        (1 - SLIP) * sure[a] + SLIP / 2 * (sure[(a + 1) % 4] + sure[(a + 3) % 4]) for a in range(4)
-    ]
+    slippery = [(1 - SLIP) * sure[a] + SLIP / 2 * (sure[(a + 1) % 4] + sure[(a + 3) % 4]) for a in range(4)]
     goal = SIDE * SIDE - 1
     arrival = np.stack([p[:, [goal]].toarray().ravel() for p in slippery], axis=1)
     mdp = qfix.FiniteMDP.from_arrays(slippery, arrival, GAMMA, terminal=[goal])
