@@ -249,10 +249,9 @@ def as_typed(message: str, options: Sequence[Option]) -> str:
         message = message.replace(
             f"The '{option.parameter}' parameter of", f"The '--{option.name}' option of"
         )
-        prefix = f"--{option.name} "
-        message = re.sub(
-            rf"\b{option.parameter}=({values})", lambda m, prefix=prefix: prefix + _as_word(m[1]), message
-        )
+        for found in reversed(list(re.finditer(rf"\b{option.parameter}=({values})", message))):
+            option_text = f"--{option.name} {_as_word(found[1])}"
+            message = message[: found.start()] + option_text + message[found.end() :]
     return re.sub(r"a list such as \[([\d, ]+)\]", lambda m: f"a list such as {_as_word(m[1])}", message)
 
 

@@ -49,7 +49,7 @@ def environment_options(env: str) -> list[Option]:
             continue
         shown = "" if default is inspect.Parameter.empty else read.typed(default)
         said = f"By default {shown}." if shown else "By default the environment's own."
-        rows.append(Option(PREFIX + name.replace("_", "-"), said, read.word, "VALUE"))
+        rows.append(Option(PREFIX + name.replace("_", "-"), said, read.word, "VALUE", key=name))
     return rows
 
 
@@ -66,7 +66,7 @@ def make_typed_env(env: str, env_kwargs: Mapping[str, Any]) -> Any:
             start = re.sub(r"(option|mean) '(\w+)'", lambda m: f"{m[1]} '{_typed(m[2])}'", start)
             names = [name for name in listed.rstrip(".").split(", ") if name not in _NOT_SHOWN]
             message = f"{start} Its options: {', '.join(map(_typed, names)) or 'none'}."
-        raise OptionError(message) from error
+        raise OptionError(read.as_typed(message, environment_options(env))) from error
 
 
 def _typed(name: str) -> str:
