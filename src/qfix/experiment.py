@@ -14,6 +14,7 @@ with two laws: `advance(n)` then `advance(m)` is `advance(n + m)`, and `unpack(p
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import importlib
@@ -47,7 +48,7 @@ Progress = Callable[[int, int, float], None]
 
 
 def train(
-    env: str | gymnasium.Env[Any, Any],
+    env: str | gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]],
     algorithm: str | None = None,
     *,
     total_steps: int | None = None,
@@ -64,7 +65,8 @@ def train(
     """Train an algorithm on an environment.
 
     Args:
-        env: an id of Gymnasium's registry, or an environment (seeds then share it in turn).
+        env: an id of Gymnasium's registry, a function that makes an environment, or an environment, of which
+            every seed gets a copy.
         algorithm: its name; None chooses by the observation space (`q_learning` in a table, `sarsa_lambda` on
             tiles).
         total_steps: environment steps of each seed, exactly; None for the trainer's own default.
@@ -93,7 +95,8 @@ def train(
         raise option_error(
             "train", "total_steps", "must be a whole number above 0", total_steps, "Use 100_000."
         )
-    made = make_env(env, env_kwargs)
+    make = _maker(env, env_kwargs, len(seed_list))
+    made = env if isinstance(env, gymnasium.Env) else make()
     name = algorithm or choose_algorithm(made.observation_space)
     row = find_algorithm(name)
     config = make_config(name, options)
@@ -102,7 +105,7 @@ def train(
     trainer = getattr(importlib.import_module(module), kind)(
         config,
         made,
-        (lambda: make_env(env, env_kwargs)) if isinstance(env, str) else (lambda: env),
+        make,
         model,
         seed_list,
         driver,
@@ -138,6 +141,32 @@ def train(
         if out is not None and any(trainer.steps_done(run.state)):
             run.save(out)
     return run
+
+
+def _maker(env: Any, env_kwargs: Mapping[str, Any] | None, n_seeds: int) -> Callable[[], Any]:
+    """What gives every seed an environment of its own: seeds take turns in the middle of their episodes."""
+    if isinstance(env, str):
+        return lambda: make_env(env, env_kwargs)
+    if not isinstance(env, gymnasium.Env) and not callable(env):
+        rule = "must be an id, an environment or a function that makes one"
+        raise option_error("train", "env", rule, env, "Use for example 'FrozenLake-v1'.")
+    if env_kwargs:
+        rule = "needs the id of an environment; this one is made elsewhere"
+        raise option_error("train", "env_kwargs", rule, dict(env_kwargs), "Pass them where it is made.")
+    if not isinstance(env, gymnasium.Env):
+        return lambda: make_env(env())
+
+    def copied() -> Any:
+        try:
+            return copy.deepcopy(env)
+        except Exception as fault:  # whatever a simulator's own parts raise when they are copied
+            if n_seeds == 1:
+                return env
+            rule = f"must be copied for {n_seeds} seeds, and cannot be ({type(fault).__name__}: {fault})"
+            remedy = "Give a function that makes one, such as lambda: MyEnv()."
+            raise option_error("train", "env", rule, str(env), remedy) from fault
+
+    return copied
 
 
 def make_config(name: str, options: Mapping[str, Any]) -> Any:
