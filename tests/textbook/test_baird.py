@@ -72,10 +72,10 @@ def test_expected_updates_in_a_table_do_not_diverge():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_tdc_does_not_diverge(seed):
-    """Figure 11.5: α = 0.005, β = 0.05. The value error starts at 4.6 and falls to about 2 and below."""
+    """Figure 11.5: α = 0.005, β = 0.05. The value error starts above 4 and rests near 1.93 on every seed."""
     assert value_error(baird.initial_weights()) > 4
     for steps in (1_000, 10_000):
-        assert value_error(evaluate(steps, 0.005, 0.05, seed)) < 3
+        assert value_error(evaluate(steps, 0.005, 0.05, seed)) < 2.2
 
 
 # Q-learning itself

@@ -32,10 +32,11 @@ def test_return_while_learning(algorithm, book, margin):
 
 
 def test_q_learning_walks_along_the_edge_and_sarsa_keeps_away():
-    """Greedy routes after 60,000 steps, seeds 0..19; measured: 20 of 20 for both.
+    """Greedy routes after 60,000 steps, seeds 0..19.
 
-    The world is deterministic, so Q-learning's route is exact once learned. SARSA at α = 0.5 is too restless to
-    have a route; at 0.1 it has. 18 of 20 are asked for; with a true rate of 0.99 that fails with probability 1e-3.
+    The world is deterministic, so Q-learning's route is exact once learned: 20 of 20. SARSA at α = 0.5 is too
+    restless to have a route; at 0.1, measured on 200 seeds, 192 keep away from the edge. Fewer than 16 of 20 then has
+    a probability of 1e-3 on fresh seeds.
     """
     start = int(CLIFF.start.argmax())
     trainer, state, _ = learned("q_learning", 0.5)
@@ -49,4 +50,4 @@ def test_q_learning_walks_along_the_edge_and_sarsa_keeps_away():
         route = greedy_route(CLIFF, trainer.action_values(state, i), start)
         on_edge = [s for s in route if s // WIDTH == EDGE and 0 < s % WIDTH < WIDTH - 1]
         away += len(route) - 1 in (15, 17) and not on_edge
-    assert away >= 18
+    assert away >= 16

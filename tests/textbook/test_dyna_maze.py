@@ -36,10 +36,10 @@ def test_fifty_planning_steps_solve_the_maze_in_a_few_episodes():
 
 
 def test_prioritized_sweeping_solves_it_too():
-    """Section 8.4. Measured over seeds 0..29 with 5 updates a step: 15 to 19 steps from the third episode on."""
+    """Section 8.4. Measured over seeds 0..29 with 5 updates a step: 16 to 18 steps from the third episode on."""
     config = config_of(
         "prioritized_sweeping", gamma=0.95, alpha=0.9, epsilon=0.1, planning_steps=5, theta=1e-4
     )
     *_, records = train(named_model("DynaMaze"), config, 6_000, seeds=SEEDS)
     lengths = np.array([flat(pieces)[:10] for pieces in records.lengths]).mean(axis=0)
-    assert lengths[2:].mean() == pytest.approx(17, abs=5)
+    assert lengths[2:].mean() == pytest.approx(17, abs=4)

@@ -37,8 +37,8 @@ def test_a_greedy_learner_stays_in_the_trap_and_exploration_leaves_it(algorithm)
 def test_warehouse_incident_and_cure():
     """Seeds 0..19, 1,000,000 steps each, share delivered in the last 1,000 episodes.
 
-    On 200 other seeds 80 % of the incidents and 1.5 % of the cures deliver less than 0.68. With these rates fewer
-    than 10 of 20 on the plateau has probability 6e-4, and more than 3 of 20 cures there 2e-4, on fresh seeds.
+    Measured on seeds 1000..1199: 85 % of the incidents and 4 % of the cures deliver less than 0.68. With these rates
+    fewer than 12 of 20 on the plateau has probability 1e-3, and more than 4 of 20 cures there 1e-3, on fresh seeds.
     """
     model = named_model("Warehouse")
 
@@ -53,5 +53,5 @@ def test_warehouse_incident_and_cure():
         epsilon="Exponential(1, 0.01, 5000, by=episode)",
         initial="SmallRandom(0.01)",
     )
-    assert (incident < 0.68).sum() >= 10
-    assert (cure > 0.9).sum() >= 17
+    assert (incident < 0.68).sum() >= 12
+    assert (cure > 0.9).sum() >= 16
