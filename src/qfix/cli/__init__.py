@@ -24,7 +24,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "train": Command("train an algorithm on an environment", "qfix.cli.train"),
     "solve": Command("exact values and policy of an environment, certified", "qfix.cli.solve"),
-    "list": Command("environments and algorithms", "qfix.cli.list"),
+    "list": Command("environments and algorithms", "qfix.cli.listing"),
 }
 
 _HELP = """\

@@ -165,6 +165,8 @@ def _print_result(summary: Any, document: dict[str, Any]) -> None:
     console.print(f"kept in  {document['folder']}", soft_wrap=True)
     for path in document["figures"]:
         console.print(f"picture  {path}", soft_wrap=True)
+    if document["figures"] and not any(path.endswith("values.png") for path in document["figures"]):
+        console.print("No value map: the states lie neither on a grid nor in two dimensions.", style="dim")
 
 
 def _episodes(given: int | None) -> int:

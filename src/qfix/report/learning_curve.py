@@ -138,9 +138,8 @@ def _write_labels(axes: Axes, labels: list[tuple[float, str, str]], low: float, 
     heights = [min(level, high) for level, _, _ in inside]
     for i in range(1, len(heights)):
         heights[i] = min(heights[i], heights[i - 1] - apart)
-    under = low - heights[-1] if heights else 0.0
-    if under > 0:
-        heights = [h + under for h in heights]
+    for i in reversed(range(len(heights))):
+        heights[i] = max(heights[i], low if i + 1 == len(heights) else heights[i + 1] + apart)
     for height, (level, name, colour) in zip(heights, inside):
         axes.annotate(
             f"{name} {_short(level)}", (1.025, height), xycoords=("axes fraction", "data"),

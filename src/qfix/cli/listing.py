@@ -51,7 +51,7 @@ def _environments() -> str:
     return "\n\n".join(
         (
             _section(
-                "Environments of Gymnasium, newest version (any id of its registry works, as does module:Id-v0)",
+                "Environments of Gymnasium (any other id of its registry works too)",
                 _GYMNASIUM,
             ),
             _section("Worlds of qfix", worlds),

@@ -1,0 +1,101 @@
+"""What is seen on a terminal, and Ctrl-C there. In a process of its own behind a pseudo-terminal."""
+
+import os
+import re
+import select
+import signal
+import sys
+import time
+
+import pytest
+
+pty = pytest.importorskip("pty", reason="pseudo-terminals are a thing of Unix")
+
+PROGRAM = "import sys; from qfix.cli import main; sys.exit(main(sys.argv[1:]))"
+PATIENCE_SECONDS = 100  # for the machine, not a limit on the command
+
+
+class Terminal:
+    """A command on a terminal of 80 columns."""
+
+    def __init__(self, *words: str, **environment: str) -> None:
+        self.pid, self.screen = pty.fork()
+        if self.pid == 0:
+            variables = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
+            os.execve(
+                sys.executable,
+                [sys.executable, "-c", PROGRAM, *words],
+                variables | {"TERM": "xterm"} | environment,
+            )
+        self.text = ""
+
+    def read_until(self, pattern: str | None) -> str:
+        """What has been written when it matches; with None, when the command has ended."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while pattern is None or not re.search(pattern, self.text):
+            assert time.monotonic() < deadline, self.text
+            if select.select([self.screen], [], [], 0.1)[0]:
+                try:
+                    self.text += os.read(self.screen, 65536).decode(errors="replace")
+                except OSError:  # the other side is closed
+                    break
+        return self.text
+
+    def type_ctrl_c(self) -> None:
+        os.write(self.screen, b"\x03")
+
+    def exit_code(self) -> int:
+        self.read_until(None)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_ctrl_c_while_learning_ends_with_what_was_learned(tmp_path):
+    out = str(tmp_path / "kept")
+    terminal = Terminal("train", "FrozenLake", "--total-steps", "1_000_000_000_000", "--out", out)
+    terminal.read_until(r"M steps/s")
+    terminal.type_ctrl_c()
+    assert terminal.exit_code() == 130
+    assert "(interrupted)" in " ".join(terminal.text.split())
+    assert "optimal" in terminal.text
+    assert (tmp_path / "kept" / "figures" / "values.png").exists()
+    assert "Traceback" not in terminal.text
+    assert terminal.text.rstrip().endswith("values.png")
+
+
+def test_sigterm_while_learning_does_too(tmp_path):
+    terminal = Terminal(
+        "train", "FrozenLake", "--total-steps", "1e12", "--no-pictures", "--out", str(tmp_path / "kept")
+    )
+    terminal.read_until(r"M steps/s")
+    os.kill(terminal.pid, signal.SIGTERM)
+    assert terminal.exit_code() == 143
+    assert (tmp_path / "kept" / "result.json").exists()
+
+
+def test_ctrl_c_before_learning_is_one_line(tmp_path):
+    terminal = Terminal(
+        "train", "FrozenLake", "--out", str(tmp_path / "kept"), NUMBA_CACHE_DIR=str(tmp_path / "cold")
+    )
+    terminal.read_until("compiling")
+    terminal.type_ctrl_c()
+    assert terminal.exit_code() == 130
+    assert "Traceback" not in terminal.text
+    assert re.search(r"\x1b\[\?25h\r\x1b\[KInterrupted\.\s*$", terminal.text), "and the cursor is back"
+
+
+def test_colours_are_left_out_where_they_are_not_wanted():
+    plain = Terminal("solve", "FrozenLake", NO_COLOR="1")
+    assert plain.exit_code() == 0
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9;]*m", plain.text)
+    assert "◆" in plain.text
+    coloured = Terminal("solve", "FrozenLake")
+    assert coloured.exit_code() == 0
+    assert re.search(r"\x1b\[[0-9;]*4[0-9;]*m", coloured.text)
+
+
+def test_no_progress_means_none():
+    terminal = Terminal(
+        "train", "FrozenLake", "--total-steps", "1000", "--no-progress", "--out", "none", NO_COLOR="1"
+    )
+    assert terminal.exit_code() == 0
+    assert "━" not in terminal.text

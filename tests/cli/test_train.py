@@ -1,0 +1,165 @@
+"""`qfix train` as a newcomer types it."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import qfix
+
+SHORT = ("--total-steps", "20_000")
+
+
+def test_a_first_run_says_how_good_it_is_and_where_it_is(qfix_command, tmp_path):
+    answer = qfix_command("train", "FrozenLake-v1", "--seeds", "2", *SHORT)
+    assert answer.code == 0
+    assert answer.err == ""
+    words = " ".join(answer.out.split())
+    assert "q_learning on FrozenLake-v1: 2 seeds, 20,000 steps each, compiled" in words
+    for name in ("seed return training gap episodes", "mean", "optimal", "random 0.014", "untrained 0.000"):
+        assert name in words
+    assert "exact" in words
+    assert "\x1b" not in answer.out
+    assert max(map(len, answer.out.splitlines())) <= 80
+    assert "kept in runs/frozenlake-q_learning" in words
+    kept = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")}
+    folder = "runs/frozenlake-q_learning"
+    assert {f"{folder}/result.json", f"{folder}/state.safetensors"} < kept
+    assert {f"{folder}/figures/values.png", f"{folder}/figures/learning_curve.png"} < kept
+
+
+def test_json_is_one_document_with_all_of_it(qfix_command):
+    answer = qfix_command("train", "FrozenLake-v1", "--seeds", "3,5", *SHORT, "--json", "--no-pictures")
+    document = json.loads(answer.out)
+    run = qfix.train("FrozenLake-v1", seeds=[3, 5], total_steps=20_000)
+    assert document["spec"]["seeds"] == [3, 5]
+    assert document["evaluation"]["returns"] == run.evaluate().returns.tolist()
+    assert document["evaluation"]["exact"] is True
+    assert document["gap"] == run.optimality_gap().tolist()
+    assert document["baselines"]["optimal"]["mean"] == pytest.approx(0.74, abs=0.01)
+    assert set(document["baselines"]) == {"optimal", "random", "untrained"}
+    assert document["episodes"] == [len(r) for r in run.episodes.returns]
+    assert document["folder"] == "runs/frozenlake-q_learning"
+    assert document["figures"] == []
+    assert json.loads(Path("runs/frozenlake-q_learning/result.json").read_text()) == document
+
+
+def test_folders_are_numbered_and_empty_ones_used(qfix_command, tmp_path):
+    (tmp_path / "runs" / "grid4x3-sarsa").mkdir(parents=True)
+    for name in ("grid4x3-sarsa", "grid4x3-sarsa-2", "grid4x3-sarsa-3"):
+        answer = qfix_command("train", "qfix/Grid4x3-v0", "sarsa", "--total-steps", "100", "--no-pictures")
+        assert f"kept in  runs/{name}\n" in answer.out
+
+
+def test_nothing_is_kept_where_nothing_is_to_be(qfix_command, tmp_path):
+    answer = qfix_command("train", "qfix/Grid4x3-v0", "--total-steps", "100", "--out", "none")
+    assert answer.code == 0
+    assert "kept" not in answer.out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_options_reach_the_algorithm_and_the_environment(qfix_command):
+    line = "train FrozenLake sarsa_lambda --total-steps 500 --gamma 0.9 --alpha 0.2 --lambda 0.7 --out here --json"
+    answer = qfix_command(*line.split(), "--epsilon", "Linear(1, 0.05, 400)", "--env.map-name", "8x8")
+    spec = json.loads(answer.out)["spec"]
+    config = spec["config"]
+    assert spec["algorithm"] == "sarsa_lambda"
+    assert spec["env_kwargs"] == {"map_name": "8x8"}
+    assert (config["gamma"], config["lambda_"]) == (0.9, 0.7)
+    assert config["alpha"] == "Constant(0.2)"
+    assert config["epsilon"] == "Linear(1.0, 0.05, 400)"
+    assert Path("here/figures/values.png").exists()
+
+
+def test_help_has_the_options_of_train_an_algorithm_and_an_environment(qfix_command):
+    assert "--total-steps" in qfix_command("train", "--help").out
+    own = qfix_command("train", "FrozenLake", "n_step_sarsa", "--help").out
+    assert "Rewards in a target; at least 1. [4]" in own
+    assert "--env.map-name" in own
+    assert "--lambda" in qfix_command("train", "sarsa_lambda", "--help").out
+    assert "Options of q_learning" in qfix_command("train", "FrozenLake", "--help").out
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ("train", 2, "Write `qfix train FrozenLake-v1`"),
+        ("train FrozenLak", 2, "Did you mean 'FrozenLake-v1'?"),
+        ("train FrozenLake qlearning", 2, "Did you mean 'q_learning'?"),
+        ("train q_learning FrozenLake", 2, "Write `qfix train FrozenLake q_learning`"),
+        ("train FrozenLake q_learning more", 2, "Got also 'more'"),
+        ("train FrozenLake --alpah 0.1", 2, "Did you mean '--alpha'?"),
+        (
+            "train FrozenLake --alpha 2",
+            2,
+            "The '--alpha' option of q_learning must be in [0, 1]. Got 2.0. Use --alpha 0.1.",
+        ),
+        ("train FrozenLake --epsilon Linaer(1,0,9)", 2, "Did you mean 'Linear'?"),
+        ("train FrozenLake --seeds 0", 2, "must be at least 1"),
+        ("train FrozenLake --seeds 1,1", 2, "must not repeat a seed"),
+        ("train FrozenLake --seeds", 2, "The '--seeds' option needs a value"),
+        ("train FrozenLake --total-steps 0", 2, "The '--total-steps' option of train must be"),
+        ("train FrozenLake --eval-episodes 0", 2, "The '--eval-episodes' option must be at least 1"),
+        ("train FrozenLake --driver fast", 2, "must be one of auto, compiled, live"),
+        ("train FrozenLake --env.map_nam 8x8", 2, "Did you mean '--env.map-name'?"),
+        ("train FrozenLake --env.map-name", 2, "The '--env.map-name' option needs a value"),
+        ("train FrozenLake --out .", 2, "this one holds something already"),
+        ("train FrozenLake --out taken/x", 2, "must be a folder that can be written"),
+        ("train CartPole", 2, "--tile-range low,high"),
+        ("train Pendulum", 2, "must be Discrete"),
+        ("train ALE/Pong-v5", 2, "install ale_py"),
+        ("train no_such_module:X-v0", 1, "cannot be imported"),
+    ],
+)
+def test_a_mistake_is_one_line_and_no_traceback(qfix_command, tmp_path, line, code, message):
+    (tmp_path / "taken").write_text("")
+    answer = qfix_command(*line.split())
+    assert answer.code == code
+    assert answer.out == ""
+    assert message in answer.err
+    assert answer.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_a_warning_is_one_line_too(qfix_command):
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        line = "train qfix/Grid4x3-v0 --alpha 0.1 --require-convergence --total-steps 100 --out none"
+        answer = qfix_command(*line.split())
+    assert answer.code == 0
+    assert answer.err.startswith("Warning: ")
+    assert answer.err.count("\n") == 1
+
+
+def test_what_was_learned_before_a_fault_is_shown_and_kept(qfix_command, monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(Path(__file__).parents[1]), *sys.path])
+    answer = qfix_command("train", "crumbling:tests/Crumbles-v0", "--total-steps", "10_000")
+    assert answer.code == 1
+    assert answer.err.startswith(
+        "Error: The environment 'tests/Crumbles-v0' failed (seed 0, episode 55, step 4)"
+    )
+    assert answer.err.count("\n") == 1
+    words = " ".join(answer.out.split())
+    assert "499 steps of 10,000 (failed)" in words
+    assert "not evaluated" in words
+    assert "kept in runs/crumbles-q_learning" in words
+    assert json.loads(Path("runs/crumbles-q_learning/result.json").read_text())["status"] == "failed"
+
+
+def test_a_fault_before_anything_was_learned_is_only_an_error(qfix_command, monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(Path(__file__).parents[1]), *sys.path])
+    answer = qfix_command("train", "crumbling:tests/Crumbles-v0", "--env.at", "3")
+    assert answer.code == 1
+    assert answer.out == ""
+
+
+def test_a_box_of_many_dimensions_has_no_value_map_but_a_curve(qfix_command):
+    line = "train CartPole --tile-range -2.4,2.4,-3,3,-0.21,0.21,-3,3 --tiles 3 --total-steps 1000 --eval-episodes 3"
+    words = " ".join(qfix_command(*line.split()).out.split())
+    assert "mean of 3 fresh episodes" in words
+    assert "learning_curve.png" in words
+    assert "values.png" not in words
+    assert "No value map" in words
