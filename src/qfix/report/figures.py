@@ -12,8 +12,8 @@ from qfix.envs.layouts import layout_of
 from qfix.report.learning_curve import learning_figure
 from qfix.report.paint import write
 from qfix.report.summary import Summary, caption_of, run_title
-from qfix.report.value_map import Panel, box_figure, grid_figure
-from qfix.report.values import moments, state_values
+from qfix.report.value_map import box_figure, grid_figure
+from qfix.report.values import moments
 from qfix.run import Run
 
 _RESOLUTION = 48  # points along each side of a box
@@ -54,7 +54,7 @@ def value_figure(run: Run) -> Figure | None:
         layout = layout_of(run.env)
         if layout is None:
             return None
-        panels = [Panel(moment.title, state_values(run, moment.policy)) for moment in moments(run)]
+        panels = moments(run, np.arange(int(space.n)))
         terminal = np.zeros(int(space.n), bool) if run.model is None else run.model.terminal
         note = "; ".join(filter(None, (seed, "arrows: the greedy action", caption_of(run.env))))
         return grid_figure(panels, layout, terminal, title, note)
@@ -69,8 +69,8 @@ def _box_figure(run: Run, space: gymnasium.spaces.Box, title: str, name: str, se
     first, second = (np.linspace(a, b, _RESOLUTION) for a, b in zip(low, high))
     points = np.stack(np.meshgrid(first, second), -1).reshape(-1, 2)
     panels = [
-        (moment.title, moment.policy.action_values(points).max(axis=1).reshape(_RESOLUTION, _RESOLUTION))
-        for moment in moments(run)
+        (moment.title, moment.action_values.max(axis=1).reshape(_RESOLUTION, _RESOLUTION))
+        for moment in moments(run, points)
     ]
     return box_figure(
         panels, low, high, _OBSERVATIONS.get(name, ("observation 0", "observation 1")), title, seed

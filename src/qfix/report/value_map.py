@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,20 +14,13 @@ from qfix.envs import drawing
 from qfix.envs.layout import GridLayout
 from qfix.report.paint import FAINT, colour_bar, heading, place, sheet
 from qfix.report.value_scale import FLOOR, INK, ValueScale, greedy_actions, ink_on, rgb
+from qfix.report.values import Moment
 
 _LEGIBLE = 0.44  # inches: smaller cells have no room for numbers
 
 
-class Panel(NamedTuple):
-    """One picture of a table."""
-
-    title: str
-    action_values: NDArray[np.float64]
-    """(S, A)."""
-
-
 def grid_figure(
-    panels: list[Panel],
+    panels: list[Moment],
     layout: GridLayout,
     terminal: NDArray[np.bool_],
     title: str,
@@ -59,7 +52,8 @@ def grid_figure(
         axes = place(figure, x, y, width, height)
         axes.set_title(panel.title, fontsize=10, color=INK, loc="left", pad=5)
         draw_grid(axes, panel.action_values, layout, shown, scale, cell)
-    colour_bar(figure, scale, left + inner + 0.2, top + head, max(height, 1.2))
+    tall = down * height + (down - 1) * (head + 0.15)
+    colour_bar(figure, scale, left + inner + 0.2, top + head, max(height, min(1.2, tall)))
     return figure
 
 

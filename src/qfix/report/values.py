@@ -2,51 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
 from qfix.run import Run
 from qfix.tabular.policy import TablePolicy
-from qfix.tabular.store import Sparse
+from qfix.tabular.store import Linear
 
 
 class Moment(NamedTuple):
-    """The first seed's policy at a moment of its training."""
+    """The first seed's values at a moment of its training."""
 
     title: str
-    policy: Any
+    action_values: NDArray[np.float64]
+    """(B, A) at the observations asked for."""
 
 
-def moments(run: Run) -> list[Moment]:
-    """The first seed after each of its snapshots' episodes, and at the end."""
+def moments(run: Run, observations: NDArray[np.generic]) -> list[Moment]:
+    """The first seed's action values after each of its snapshots' episodes, and at the end.
+
+    Args:
+        run: as far as it has gone.
+        observations: (B, ...) states of a table, counted from 0, or points of a box.
+    """
     found = [
-        Moment(f"after {_count(shot.episode)}", policy_with(run, shot.action_values))
+        Moment(f"after {_count(shot.episode)}", values_of(run, shot.action_values, observations))
         for shot in run.snapshots
     ]
     end = "at the end" if run.status == "finished" else f"where it was {run.status}"
-    return [*found, Moment(f"{end}, {_count(len(run.episodes.returns[0]))}", run.policy())]
+    title = f"{end}, {_count(len(run.episodes.returns[0]))}"
+    return [*found, Moment(title, values_of(run, run.q[0], observations))]
 
 
-def policy_with(run: Run, weights: NDArray[np.float64]) -> TablePolicy:
-    """The first seed's policy if its store held these weights, as it did when they were copied."""
+def values_of(
+    run: Run, learned: NDArray[np.float64], observations: NDArray[np.generic]
+) -> NDArray[np.float64]:
+    """(B, A) action values from what the first seed had learned: a table, or the weights of tiles or features."""
     store = run.state.agents[0].store
-    full = np.array(store.weights)
-    if isinstance(store, Sparse):
-        # rows are given out in the order of the first visits: those beyond the copy were not there
-        full[:] = run.trainer.blueprint.unseen
-    full[: len(weights)] = weights
-    return TablePolicy.of(run.trainer.blueprint, store._replace(weights=full))
-
-
-def state_values(run: Run, policy: Any) -> NDArray[np.float64]:
-    """(S, A) action values of every state of a Discrete space."""
-    space = run.env.observation_space
-    assert isinstance(space, gymnasium.spaces.Discrete)
-    values: NDArray[np.float64] = policy.action_values(np.arange(space.start, space.start + space.n))
-    return values
+    if not isinstance(store, Linear):
+        return learned[observations]
+    return TablePolicy.of(run.trainer.blueprint, store._replace(weights=learned)).action_values(observations)
 
 
 def _count(episodes: int) -> str:
