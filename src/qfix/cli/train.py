@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,8 @@ def _train(
 def _show(result: Any, folder: Path | None, own: dict[str, Any]) -> None:
     from qfix.report.summary import summarise
 
-    summary = summarise(result, own["eval_episodes"])
+    with _waiting(result.model is None and not own["no_progress"]):
+        summary = summarise(result, own["eval_episodes"])
     document = summary.to_dict() | {"folder": None if folder is None else str(folder), "figures": []}
     if folder is not None:
         if not own["no_pictures"]:
@@ -138,6 +140,15 @@ def _show(result: Any, folder: Path | None, own: dict[str, Any]) -> None:
         print(json.dumps(document, indent=1))
         return
     _print_result(summary, document)
+
+
+def _waiting(long: bool) -> AbstractContextManager[object]:
+    """Say on a terminal what takes its time: an evaluation that cannot be computed has to be played."""
+    if not long or not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status("evaluating ...")
 
 
 def _print_result(summary: Any, document: dict[str, Any]) -> None:
