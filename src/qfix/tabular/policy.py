@@ -60,7 +60,7 @@ class TablePolicy:
                 return unseen if row is None else weights[row]
 
             return cls(weights[: store.used[0]], sparse, space, blueprint.first_action)
-        linear = _evaluator(blueprint, store._replace(weights=store.weights.copy()))
+        linear = _evaluator(blueprint, _own(store))
         return cls(weights, linear, space, blueprint.first_action)
 
     def action_values(self, obs: Any) -> np.ndarray:
@@ -116,6 +116,12 @@ class TablePolicy:
         if isinstance(self._space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
             return isinstance(obs, list)
         return np.ndim(obs) == len(self._space.shape or ()) + 1
+
+
+def _own(store: Linear) -> Linear:
+    """A copy with a ring of its own: encoding an observation must not move the learner's."""
+    weights, rows, activities = store.weights.copy(), store.rows.copy(), store.activities.copy()
+    return store._replace(weights=weights, rows=rows, activities=activities, place=store.place.copy())
 
 
 def evaluate_linear(store, observation, out):
