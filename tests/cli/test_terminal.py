@@ -4,6 +4,7 @@ import os
 import re
 import select
 import signal
+import subprocess
 import sys
 import time
 
@@ -11,7 +12,11 @@ import pytest
 
 pty = pytest.importorskip("pty", reason="pseudo-terminals are a thing of Unix")
 
-PROGRAM = "import sys; from qfix.cli import main; sys.exit(main(sys.argv[1:]))"
+# The first statement makes the pseudo-terminal the one that Ctrl-C comes from.
+PROGRAM = (
+    "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "from qfix.cli import main; sys.exit(main(sys.argv[1:]))"
+)
 PATIENCE_SECONDS = 100  # for the machine, not a limit on the command
 
 
@@ -19,14 +24,19 @@ class Terminal:
     """A command on a terminal of 80 columns."""
 
     def __init__(self, *words: str, **environment: str) -> None:
-        self.pid, self.screen = pty.fork()
-        if self.pid == 0:
-            variables = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
-            os.execve(
-                sys.executable,
-                [sys.executable, "-c", PROGRAM, *words],
-                variables | {"TERM": "xterm"} | environment,
-            )
+        variables = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR")}
+        self.screen, keyboard = pty.openpty()
+        # not pty.fork: where another test has loaded JAX, which has threads, a fork warns of a deadlock
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *words],
+            stdin=keyboard,
+            stdout=keyboard,
+            stderr=keyboard,
+            start_new_session=True,
+            env=variables | {"TERM": "xterm"} | environment,
+        )
+        os.close(keyboard)
+        self.pid = self.process.pid
         self.text = ""
 
     def read_until(self, pattern: str | None) -> str:
@@ -46,7 +56,8 @@ class Terminal:
 
     def exit_code(self) -> int:
         self.read_until(None)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        os.close(self.screen)
+        return self.process.wait()
 
 
 def test_ctrl_c_while_learning_ends_with_what_was_learned(tmp_path):
