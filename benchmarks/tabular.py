@@ -116,7 +116,9 @@ def median(values: list[float]) -> float:
 
 def compiled_table(rounds: int, steps: int, folder: Path) -> None:
     program = compiled_c(folder)
-    print(f"{'compiled stepping':16} {'C ns':>7} {'qfix ns':>8} {'1 seed / C':>11} {'8 seeds / C':>12} {'/ Python':>9}")
+    print(
+        f"{'compiled stepping':16} {'C ns':>7} {'qfix ns':>8} {'1 seed / C':>11} {'8 seeds / C':>12} {'/ Python':>9}"
+    )
     for label, (name, kwargs) in WORLDS.items():
         path = folder / "table.txt"
         dumped(gymnasium.make(name, **kwargs), path)
@@ -135,13 +137,16 @@ def compiled_table(rounds: int, steps: int, folder: Path) -> None:
         total = median([x / y for x, y in zip(c, many)])
         against = median([x / y for x, y in zip(python, mine)])
         print(
-            f"{label:16} {median(c):7.2f} {median(mine):8.2f} {single:11.2f} {total:12.2f} {against:9.0f}", flush=True
+            f"{label:16} {median(c):7.2f} {median(mine):8.2f} {single:11.2f} {total:12.2f} {against:9.0f}",
+            flush=True,
         )
 
 
 def live_table(rounds: int) -> None:
     steps = 50_000
-    print(f"\n{'live stepping':16} {'sampled ns':>11} {'drawn ns':>9} {'qfix ns':>8} {'/ sampled':>10} {'/ drawn':>8}")
+    print(
+        f"\n{'live stepping':16} {'sampled ns':>11} {'drawn ns':>9} {'qfix ns':>8} {'/ sampled':>10} {'/ drawn':>8}"
+    )
     pin(1)
     for label, (name, kwargs) in {"FrozenLake 4x4": ("FrozenLake-v1", {}), **WORLDS}.items():
         live = trainer(name, kwargs, 1, "live")
@@ -153,11 +158,16 @@ def live_table(rounds: int) -> None:
             mine.append(ns_a_step(live, steps))
         a = median([x / y for x, y in zip(mine, sampled)])
         b = median([x / y for x, y in zip(mine, drawn)])
-        print(f"{label:16} {median(sampled):11.0f} {median(drawn):9.0f} {median(mine):8.0f} {a:10.2f} {b:8.2f}", flush=True)
+        print(
+            f"{label:16} {median(sampled):11.0f} {median(drawn):9.0f} {median(mine):8.0f} {a:10.2f} {b:8.2f}",
+            flush=True,
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=20_000_000)
     options = parser.parse_args()

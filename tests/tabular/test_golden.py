@@ -20,19 +20,19 @@ class Hand:
         self.trainer = trainer_on(named_model("Grid4x3"), config, driver="live")
         self.state = self.trainer.start()
         label = f"{algorithm}_dense"
-        self.begin, self.observe = kernel(loops.begin_live, label), kernel(loops.observe_live, label)
+        self.observe = kernel(loops.observe_live, label)
 
     def q(self, cell, action):
         return float(self.trainer.action_values(self.state)[self.world.state(cell), action])
 
     def start(self, cell):
-        self.begin(self.state.agents[0], self.world.state(cell))
+        self.observe(self.state.agents[0], True, self.world.state(cell), 0.0, False, False)
 
     def go(self, action, cell, reward=0.0, terminated=False, truncated=False):
         """From where it is, `action` leads to `cell`."""
         agent = self.state.agents[0]
         agent.registers.counts[2] = action
-        answer = self.observe(agent, self.world.state(cell), float(reward), terminated, truncated)
+        answer = self.observe(agent, False, self.world.state(cell), float(reward), terminated, truncated)
         assert answer >= 0
 
     def visit_diamond(self):

@@ -151,7 +151,7 @@ class Blueprint:
         counts = np.zeros(9, np.int64)
         counts[MARK] = -1
         streams = np.array([episode_seed(seed, LEARNER, 0), 0, seed], np.uint64)
-        registers = Registers(counts, np.zeros(2), streams)
+        registers = Registers(counts, np.zeros(1), streams)
         log = Log(np.zeros(LOG_CAPACITY), np.zeros(LOG_CAPACITY, np.int64))
         return Agent(
             config.memory(weights, config.history),

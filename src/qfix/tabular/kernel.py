@@ -1,6 +1,6 @@
 """The loop: one transition learned from and one action chosen, whoever makes the transitions.
 
-`compiled` steps a finite model inside the loop; `begin` and `observe` are called by whoever steps a live
+`train_model` steps a finite model inside the loop; `observe_live` is called by whoever steps a live
 environment. Both go through `experience`, so the learning law is the same code.
 
 Order of events: an algorithm that learns about the next action (SARSA) has it chosen before it learns; the
@@ -51,7 +51,7 @@ class Registers(NamedTuple):
     """Where a seed stands between calls."""
 
     counts: np.ndarray  # (9,) int64: state, x, a, step, step in episode, episode, logged, mark, status
-    sums: np.ndarray  # (2,) float64: return of the running episode; the reward last seen, for error messages
+    sums: np.ndarray  # (1,) float64: return of the running episode
     streams: np.ndarray  # (3,) uint64: of the learner, of the environment; the seed of the run
 
 
@@ -187,15 +187,14 @@ def enter_model(model, agent, lane):
 
 @inlined
 def tick(model, limit, agent, lane):
-    """One step of a finite model."""
+    """One step of a finite model; before the first of an episode, its start."""
     if is_full(agent.store) or lacks_room(agent.memory):
         return with_status(lane, STORE_FULL)
-    world, state, reward, terminated = step_model(model, lane.state, lane.a, lane.world)
-    x = encode_state(agent.store, state)
-    lane = experience(agent, lane, state, world, x, reward, terminated, lane.t + 1 >= limit)
     if lane.t == 0:
         lane = enter_model(model, agent, lane)
-    return lane
+    world, state, reward, terminated = step_model(model, lane.state, lane.a, lane.world)
+    x = encode_state(agent.store, state)
+    return experience(agent, lane, state, world, x, reward, terminated, lane.t + 1 >= limit)
 
 
 @inlined
@@ -214,11 +213,6 @@ def with_status(lane, status):
         lane.world,
         status,
     )
-
-
-def begin_model(model, agent):
-    """Start the first episode of a seed in a finite model."""
-    save(agent.registers, enter_model(model, agent, load(agent.registers)))
 
 
 def train_model(model, limit, agent, target_step):
@@ -245,30 +239,25 @@ def train_model_pair(model, limit, first, second, target_step):
     save(second.registers, two)
 
 
-def begin_live(agent, observation):
-    """Start an episode of a live environment: the first action, or minus a status."""
-    if is_full(agent.store) or lacks_room(agent.memory):
-        return -STORE_FULL
-    x = encode(agent.store, observation)
-    if x == OUTSIDE:
-        return -BAD_OBSERVATION
-    lane = enter(agent, load(agent.registers), 0, np.uint64(0), x)
-    save(agent.registers, lane)
-    return lane.a
-
-
-def observe_live(agent, observation, reward, terminated, truncated):
-    """A live environment has been stepped: the next action, or minus a status that the driver must deal with.
+def observe_live(agent, begins, observation, reward, terminated, truncated):
+    """A live environment was reset or stepped: the next action, or minus a status the driver must deal with.
 
     After STORE_FULL, BAD_REWARD and BAD_OBSERVATION nothing has been learned from the step.
+
+    Args:
+        begins: whether the observation comes from a reset; what follows it is then not looked at.
     """
     if is_full(agent.store) or lacks_room(agent.memory):
         return -STORE_FULL
-    if not np.isfinite(reward):
+    if not (begins or np.isfinite(reward)):
         return -BAD_REWARD
     x = encode(agent.store, observation)
     if x == OUTSIDE:
         return -BAD_OBSERVATION
-    lane = experience(agent, load(agent.registers), 0, np.uint64(0), x, reward, terminated, truncated)
+    lane = load(agent.registers)
+    if begins:
+        lane = enter(agent, lane, 0, np.uint64(0), x)
+    else:
+        lane = experience(agent, lane, 0, np.uint64(0), x, reward, terminated, truncated)
     save(agent.registers, lane)
     return -lane.status if lane.status != FINE else lane.a

@@ -35,6 +35,7 @@ class TablePolicy:
         self._values_of = values_of
         self._space = space
         self._first_action = first_action
+        self._rng = np.random.default_rng(0)
 
     @classmethod
     def of(cls, blueprint: Blueprint, store: Dense | Sparse | Linear) -> TablePolicy:
@@ -83,7 +84,7 @@ class TablePolicy:
         Args:
             obs: one observation or a batch.
             deterministic: take the first of equally good actions; else draw one of them.
-            rng: the stream to draw from; needed where `deterministic` is False.
+            rng: the stream to draw from where `deterministic` is False; by default the policy's own, of seed 0.
 
         Raises:
             SpaceError: an observation is not in the space.
@@ -92,7 +93,7 @@ class TablePolicy:
         if deterministic:
             actions = values.argmax(axis=-1)
         else:
-            rng = np.random.default_rng() if rng is None else rng
+            rng = self._rng if rng is None else rng
             noise = rng.random(values.shape)
             actions = np.where(values == values.max(axis=-1, keepdims=True), noise, -1.0).argmax(axis=-1)
         return int(actions) + self._first_action if values.ndim == 1 else actions + self._first_action

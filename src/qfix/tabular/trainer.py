@@ -125,13 +125,8 @@ class TabularTrainer:
         """Every seed before its first step."""
         agents = [self.blueprint.agent(seed) for seed in self.seeds]
         self._set_mark(agents[0])
-        worlds = []
-        if self.driver == "live":
-            worlds = [LiveWorld(self._make_env(), []) for _ in self.seeds]
-        else:
-            begin = kernel(loops.begin_model, self._label)
-            for agent in agents:
-                begin(self._table, agent)
+        live = self.driver == "live"
+        worlds = [LiveWorld(self._make_env(), []) for _ in self.seeds] if live else []
         return State(agents, [self.config.history] * len(agents), worlds)
 
     def advance(self, state: State, steps: int) -> tuple[State, Records]:
@@ -281,9 +276,8 @@ class TabularTrainer:
     def _advance_live(self, state: State, i: int, target: int, records: Records) -> None:
         world, seed = state.worlds[i], self.seeds[i]
         encode = self.blueprint.encode
-        example = (state.agents[i], self.blueprint.example)
-        begin = entry(kernel(loops.begin_live, self._label), *example)
-        observe = entry(kernel(loops.observe_live, self._label), *example, 0.0, False, False)
+        loop = kernel(loops.observe_live, self._label)
+        observe = entry(loop, state.agents[i], False, self.blueprint.example, 0.0, False, False)
         first_action = self.blueprint.first_action
         counts = state.agents[i].registers.counts
         step = world.env.step
@@ -293,10 +287,10 @@ class TabularTrainer:
                 if not world.running:
                     observation, _ = world.env.reset(seed=int(episode_seed(seed, 0, counts[EPISODE])))
                     code = encode(observation)
-                    action = begin(state.agents[i], code)
+                    action = observe(state.agents[i], True, code, 0.0, False, False)
                     while action < 0:
                         self._serve_live(state, i, records, action, observation, 0.0)
-                        action = begin(state.agents[i], code)
+                        action = observe(state.agents[i], True, code, 0.0, False, False)
                     counts = state.agents[i].registers.counts
                     world.actions, world.action, world.running = [], action, True
                 action, actions = world.action, world.actions
@@ -304,12 +298,12 @@ class TabularTrainer:
                     observation, reward, terminated, truncated, _ = step(action + first_action)
                     code = encode(observation)
                     try:
-                        chosen = observe(state.agents[i], code, reward, terminated, truncated)
+                        chosen = observe(state.agents[i], False, code, reward, terminated, truncated)
                     except TypeError as fault:
                         raise EnvironmentFault(f"its reward must be a number. Got {reward!r}") from fault
                     while chosen < 0:
                         if self._serve_live(state, i, records, chosen, observation, reward):
-                            chosen = observe(state.agents[i], code, reward, terminated, truncated)
+                            chosen = observe(state.agents[i], False, code, reward, terminated, truncated)
                         else:
                             chosen = 0
                     remaining -= 1
