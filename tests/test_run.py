@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import qfix
+from qfix.envs.table_env import TableEnv
 from qfix.run import RandomPolicy
 
 GRID = "qfix/Grid4x3-v0"
@@ -156,6 +157,30 @@ def test_the_gap_of_a_policy_that_never_ends_is_infinite():
     run = qfix.train("CliffWalking-v1", gamma=1.0, total_steps=10)
     with_values(run, np.array([1.0, 0, 0, 0]))
     assert run.optimality_gap().tolist() == [np.inf]
+
+
+def test_the_gap_looks_only_where_episodes_go():
+    """Undiscounted, a step down and right into the goal of the cliff walk; elsewhere the policy walks in place."""
+    run = qfix.train("CliffWalking-v1", gamma=1.0, total_steps=10)
+    best = np.tile([1.0, 0, 0, 0], (48, 1))
+    best[24:35] = [0, 1.0, 0, 0]  # right, one row above the cliff
+    best[35] = [0, 0, 1.0, 0]  # down
+    with_values(run, best)
+    assert run.optimality_gap() == pytest.approx([0.0], abs=1e-9)
+    best[24] = [0, 0, 0, 1.0]  # into the wall
+    with_values(run, best)
+    assert run.optimality_gap().tolist() == [np.inf]
+
+
+def test_to_rest_for_nothing_is_no_loss_where_the_end_costs():
+    """Action 0 stays for 0, action 1 ends for -1: terminating policies get -1, resting gets 0."""
+    p = np.array([[[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [0.0, 1.0]]])
+    mdp = qfix.FiniteMDP.from_arrays(p, np.array([[0.0, -1.0], [0.0, 0.0]]), 1.0, terminal=[1])
+    run = qfix.train(TableEnv(mdp), gamma=1.0, total_steps=10)
+    assert run.solution.v[0] == -1.0
+    for q in ([1.0, 0.0], [0.0, 1.0]):
+        with_values(run, np.array(q))
+        assert run.optimality_gap().tolist() == [0.0]
 
 
 def test_without_a_model_there_is_no_gap():

@@ -16,7 +16,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from qfix.errors import EnvironmentFault, ModelError, OptionError, option_error
-from qfix.mdp import FiniteMDP, Solution, evaluate_policy, expected_return, solve, start_value
+from qfix.mdp import FiniteMDP, Solution, expected_return, policy_value, solve, start_value
 from qfix.mdp.simulate import episode_seed
 from qfix.runs import RunSpec
 
@@ -209,8 +209,12 @@ class Run:
     def optimality_gap(self) -> np.ndarray:
         """(seeds,) J* − J: what the greedy policy's discounted value falls short of the optimum, exactly.
 
-        J = Σ_s start(s) v_π(s) at the run's gamma, by solving, not sampling. Infinite where, undiscounted, the
-        greedy policy never ends an episode.
+        J = Σ_s start(s) v_π(s) at the run's gamma, by solving, not sampling. Infinite where, undiscounted, an
+        episode under the greedy policy may go on for ever and go on being rewarded.
+
+        Undiscounted, J* is the best of the policies that terminate from every state. A policy that comes to rest
+        where nothing is paid has a J all the same, and a gap of 0 where that is no less than J*: it may be more,
+        where to terminate costs something.
 
         Raises:
             ModelError: the environment has no finite model.
@@ -220,8 +224,7 @@ class Run:
         gaps = []
         for seed in self.spec.seeds:
             try:
-                v = evaluate_policy(model, self._actions(self.policy(seed)))
-                gaps.append(max(0.0, best - start_value(model, v)))
+                gaps.append(max(0.0, best - policy_value(model, self._actions(self.policy(seed)))))
             except ModelError:
                 gaps.append(np.inf)
         return np.array(gaps)

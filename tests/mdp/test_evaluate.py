@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qfix.errors import ModelError, OptionError
-from qfix.mdp import FiniteMDP, evaluate_policy, expected_return, garnet, start_value
+from qfix.mdp import FiniteMDP, evaluate_policy, expected_return, garnet, policy_value, start_value
 from qfix.mdp.krylov import bicgstab, solve_linear
 
-from .worlds import dense, grid4x3, walled_grid
+from .worlds import INDEX, dense, grid4x3, walled_grid
 
 
 @settings(max_examples=50, deadline=None)
@@ -78,6 +78,32 @@ def test_policies_that_never_end():
     p = np.array([[[0.0, 1.0]], [[0.0, 1.0]]])
     resting = FiniteMDP.from_arrays(p, np.array([[3.0], [0.0]]), 1.0)
     np.testing.assert_allclose(evaluate_policy(resting, np.zeros(2, int)), [3.0, 0.0])
+
+
+def test_states_that_no_episode_comes_to_do_not_matter_to_its_value():
+    """From (1,1) the way north and east is open: by hand 1 - 5 * 0.04; anywhere below it the policy walks in place."""
+    mdp = grid4x3(1.0, step_reward=-0.04)
+    policy = np.full(11, 3)
+    for cell, move in {(1, 1): 0, (1, 2): 0, (1, 3): 1, (2, 3): 1, (3, 3): 1}.items():
+        policy[INDEX[cell]] = move
+    with pytest.raises(ModelError, match="must terminate at gamma=1"):
+        evaluate_policy(mdp, policy)
+    assert policy_value(mdp, policy) == pytest.approx(0.8, abs=1e-12)
+    assert expected_return(mdp, policy) == pytest.approx(0.8, abs=1e-12)
+    policy[INDEX[3, 3]] = 3  # and back: now an episode does walk for ever
+    for ask in (policy_value, expected_return):
+        with pytest.raises(ModelError, match="must terminate at gamma=1"):
+            ask(mdp, policy)
+    assert policy_value(mdp.with_gamma(0.9), policy) == pytest.approx(-0.4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6), gamma=st.sampled_from([0.0, 0.9, 0.999]))
+def test_a_policys_value_is_that_of_its_start(seed, gamma):
+    mdp = garnet(12, 3, 2, seed, gamma=gamma, terminal_fraction=0.1)
+    policy = np.random.default_rng(seed).integers(3, size=12)
+    expected = start_value(mdp, evaluate_policy(mdp, policy))
+    assert policy_value(mdp, policy) == pytest.approx(expected, abs=1e-9)
 
 
 def test_expected_return_counts_to_the_limit():

@@ -1,6 +1,6 @@
 """Exact answers: finite Markov decision processes, solved with certified bounds."""
 
-from qfix.mdp.evaluate import evaluate_policy, expected_return, start_value
+from qfix.mdp.evaluate import evaluate_policy, expected_return, policy_value, start_value
 from qfix.mdp.horizon import FiniteHorizon, finite_horizon
 from qfix.mdp.model import FiniteMDP
 from qfix.mdp.random_mdp import garnet
@@ -18,6 +18,7 @@ __all__ = [
     "expected_return",
     "finite_horizon",
     "garnet",
+    "policy_value",
     "soft_value_iteration",
     "solve",
     "start_value",

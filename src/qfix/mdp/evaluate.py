@@ -50,10 +50,41 @@ def evaluate_policy(mdp: FiniteMDP, policy: np.ndarray, tol: float = 1e-10) -> n
     if not tol > 0.0:
         raise option_error("evaluate_policy", "tol", "must be above 0", tol, "Use tol=1e-10.")
     weights = policy_weights(mdp, policy, "evaluate_policy")
+    return _values(mdp, weights, np.ones(mdp.n_states, bool), tol)
+
+
+def policy_value(mdp: FiniteMDP, policy: np.ndarray, tol: float = 1e-10) -> float:
+    """What an episode under a policy is worth before it begins, over an infinite horizon.
+
+        J(π) = Σ_s start(s) v_π(s)
+
+    Only states that an episode under the policy can be in are looked at. So at γ = 1 the policy may be one that
+    never terminates from elsewhere; with every state within reach it is `start_value` of `evaluate_policy`.
+
+    Args:
+        mdp: the model; its time limit is not looked at (see `expected_return`).
+        policy: (S,) actions, or (S, A) probabilities whose rows sum to 1.
+        tol: error asked for; float64 may allow less accuracy at discounts very near 1.
+
+    Raises:
+        ModelError: γ = 1 and an episode may come to a state from which the policy neither terminates nor comes to
+            earn nothing.
+        OptionError: no policy of this model.
+    """
+    if not tol > 0.0:
+        raise option_error("policy_value", "tol", "must be above 0", tol, "Use tol=1e-10.")
+    weights = policy_weights(mdp, policy, "policy_value")
+    moves = policy_system(mdp, weights)[0].tocoo()
+    return start_value(mdp, _values(mdp, weights, reachable(moves.row, moves.col, mdp.start > 0.0), tol))
+
+
+def _values(mdp: FiniteMDP, weights: np.ndarray, among: np.ndarray, tol: float) -> np.ndarray:
+    """(S,) values in the states of the mask `among` (S,), which no move leaves; 0 elsewhere."""
     m, r = policy_system(mdp, weights)
-    m = m * mdp.gamma
+    m, r = sp.diags_array(among * mdp.gamma) @ m, np.where(among, r, 0.0)
+    m.eliminate_zeros()
     if mdp.gamma == 1.0:
-        m = _settled(mdp, m, r, weights)
+        m = _settled(mdp, m, r, weights, among)
     order = np.argsort(-np.abs(r), kind="stable")
     beta = contraction_modulus(mdp)
     longest = 1.0 / (1.0 - beta) if beta < 1.0 else expected_steps_bound(m)
@@ -69,7 +100,7 @@ def expected_return(
 
         J = E[ Σ_{t < steps} γ^t r_t ],    by propagating the state distribution   d_{t+1} = d_t P_π
 
-    Without a limit it reduces to `start · v_π`.
+    Without a limit it reduces to `policy_value`.
 
     Args:
         mdp: the model; its own `gamma` is not used.
@@ -79,12 +110,12 @@ def expected_return(
         gamma: discount of the return; 1 for the sum of rewards that Gymnasium reports.
 
     Raises:
-        ModelError: no limit, γ = 1, and the policy does not terminate.
+        ModelError: no limit, γ = 1, and an episode may neither terminate nor come to earn nothing.
         OptionError: no policy of this model.
     """
     limit = mdp.max_episode_steps if steps is None else steps
     if limit is None:
-        return start_value(mdp, evaluate_policy(mdp.with_gamma(gamma), policy))
+        return policy_value(mdp.with_gamma(gamma), policy)
     weights = policy_weights(mdp, policy, "expected_return")
     m, r = policy_system(mdp, weights)
     forward = (m * gamma).T.tocsr()
@@ -168,10 +199,12 @@ def expected_steps_bound(m: sp.csr_matrix) -> float:
     return float(steps.max()) / theta
 
 
-def _settled(mdp: FiniteMDP, m: sp.csr_matrix, r: np.ndarray, weights: np.ndarray) -> sp.csr_matrix:
-    """At γ = 1: cut the moves within states that earn nothing for ever; fail where a state never settles."""
+def _settled(
+    mdp: FiniteMDP, m: sp.csr_matrix, r: np.ndarray, weights: np.ndarray, among: np.ndarray
+) -> sp.csr_matrix:
+    """At γ = 1: cut the moves within states that earn nothing for ever; fail where one of `among` never settles."""
     coo = m.tocoo()
-    ends = np.zeros(mdp.n_states, bool)
+    ends = ~among
     outcome_row = np.repeat(np.arange(weights.size), np.diff(mdp.indptr))
     ending = mdp.terminated & (weights.ravel()[outcome_row] > 0.0)
     ends[outcome_row[ending] // mdp.n_actions] = True
