@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import qfix
+from qfix.envs.table_env import TableEnv
 from qfix.experiment import choose_algorithm, known_model, speed_text
 
 GRID = "qfix/Grid4x3-v0"
@@ -57,6 +58,18 @@ def test_live_and_compiled_stepping_give_the_same_run(world):
     compiled = qfix.train(world, total_steps=3_000, seeds=2, driver="compiled")
     assert (live.spec.driver, compiled.spec.driver) == ("live", "compiled")
     assert same(live, compiled)
+
+
+@pytest.mark.parametrize("inner", [None, 7])
+@pytest.mark.parametrize("outer", [None, 5, 9])
+def test_live_and_compiled_episodes_are_cut_at_the_same_step(inner, outer):
+    env = TableEnv(qfix.FiniteMDP.from_env(GRID, 0.9, max_episode_steps=inner or -1))
+    env = env if outer is None else gymnasium.wrappers.TimeLimit(env, outer)
+    live, compiled = (qfix.train(env, total_steps=2_000, driver=d) for d in ("live", "compiled"))
+    assert same(live, compiled)
+    limit = min(x for x in (inner, outer, 10**6) if x is not None)
+    longest = live.episodes.lengths[0].max()
+    assert longest == limit if limit < 10**6 else longest > 9
 
 
 def test_how_often_the_loop_looks_up_changes_nothing(monkeypatch):

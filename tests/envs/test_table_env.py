@@ -127,6 +127,21 @@ def test_table_in_gymnasiums_form():
     assert env.initial_state_distrib[corner] == 1.0
 
 
+def test_the_models_own_time_limit_truncates():
+    env = TableEnv(model_of(make_world("ProbeTimeLimit"), 3))
+    for _ in range(2):
+        env.reset(seed=0)
+        assert [env.step(0)[2:4] for _ in range(4)] == [(False, False)] * 2 + [(False, True)] * 2
+
+
+@pytest.mark.parametrize(("asked", "cut"), [(None, 10), (4, 4), (25, 25), (-1, None)])
+def test_the_time_limit_of_a_world_is_the_one_asked_for(asked, cut):
+    env = gymnasium.make("qfix/ProbeTimeLimit-v0", max_episode_steps=asked)
+    env.reset(seed=0)
+    lasted = next((t for t in range(1, 40) if env.step(0)[3]), None)
+    assert lasted == cut == FiniteMDP.from_env(env, 0.9).max_episode_steps
+
+
 def test_misuse_is_refused():
     env = TableEnv(model_of(make_world("Pit4x4")))
     with pytest.raises(gymnasium.error.ResetNeeded):

@@ -4,6 +4,8 @@ import gymnasium
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from gymnasium.envs.toy_text.frozen_lake import FrozenLakeEnv
+from gymnasium.wrappers import RecordEpisodeStatistics, TimeLimit
 
 from qfix.errors import ModelError, OptionError
 from qfix.mdp import FiniteMDP, garnet, solve
@@ -208,6 +210,33 @@ def test_the_time_limit_is_no_part_of_the_values():
     none = FiniteMDP.from_env("FrozenLake-v1", 0.99, max_episode_steps=-1)
     assert (short.max_episode_steps, none.max_episode_steps) == (7, None)
     np.testing.assert_array_equal(solve(short).v, solve(none).v)
+
+
+class Carrier(gymnasium.Env):
+    """Carries a model with a time limit of its own."""
+
+    mdp = FiniteMDP.from_arrays(*two_states(), 0.9, max_episode_steps=7)
+
+
+@pytest.mark.parametrize(
+    ("env", "limit"),
+    [
+        (lambda: FrozenLakeEnv(), None),
+        (lambda: TimeLimit(FrozenLakeEnv(), 5), 5),
+        (lambda: TimeLimit(gymnasium.make("FrozenLake-v1"), 1000), 100),
+        (lambda: RecordEpisodeStatistics(TimeLimit(gymnasium.make("FrozenLake-v1"), 20)), 20),
+        (lambda: gymnasium.make("FrozenLake-v1", max_episode_steps=-1), None),
+        (lambda: gymnasium.make("FrozenLake-v1").unwrapped, None),
+        (lambda: Carrier(), 7),
+        (lambda: TimeLimit(Carrier(), 6), 6),
+        (lambda: TimeLimit(Carrier(), 8), 7),
+    ],
+)
+def test_the_time_limit_is_the_one_that_cuts_episodes(env, limit):
+    made = env()
+    assert FiniteMDP.from_env(made, 0.9).max_episode_steps == limit
+    assert FiniteMDP.from_env(made, 0.9, max_episode_steps=9).max_episode_steps == 9
+    assert FiniteMDP.from_env(made, 0.9, max_episode_steps=-1).max_episode_steps is None
 
 
 def test_environments_without_a_model():

@@ -31,7 +31,8 @@ def world_env(world: str, render_mode: str | None = None, **options: Any) -> Tab
         options: of the world; see its definition.
     """
     definition = make_world(world, **options)
-    return TableEnv(model_of(definition, entry(world).max_episode_steps), definition, render_mode)
+    # without the time limit of its id, which Gymnasium puts around it, or another one, or none
+    return TableEnv(model_of(definition), definition, render_mode)
 
 
 # Gymnasium reads the render modes off the entry point, to offer its own window around them

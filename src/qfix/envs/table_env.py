@@ -41,6 +41,7 @@ class TableEnv(gymnasium.Env[Any, Any]):
 
     `reset(seed=e)` starts the episode of seed e. `reset()` goes on with the stream where it is, so that what
     follows a seed is determined by it too; the very first reset without a seed draws one from `np_random`.
+    Episodes are truncated at the time limit of the model, if it has one.
 
     Args:
         mdp: the model.
@@ -70,6 +71,7 @@ class TableEnv(gymnasium.Env[Any, Any]):
         self.state: int | None = None
         self._action: int | None = None
         self._stream: np.uint64 | None = None
+        self._steps = 0  # of the episode
 
     @cached_property
     def _table(self) -> Any:
@@ -113,11 +115,11 @@ class TableEnv(gymnasium.Env[Any, Any]):
             self._stream = np.uint64(self.np_random.integers(2**63))
         stream, state = _begin(self._table, self._stream)
         self._stream, self.state, self._action = np.uint64(stream), int(state), None
+        self._steps = 0
         return self.state, {}
 
     def step(self, action: int) -> tuple[int, float, bool, bool, dict[str, Any]]:
-        """One draw of what follows `action`. Time limits are the business of Gymnasium's TimeLimit: never
-        truncated here.
+        """One draw of what follows `action`. Truncated at the model's own time limit and at every later step.
 
         Raises:
             OptionError: the action is not in 0..A-1.
@@ -136,7 +138,9 @@ class TableEnv(gymnasium.Env[Any, Any]):
         action = int(action)
         stream, state, reward, terminated = _advance(self._table, self._stream, self.state, action)
         self._stream, self.state, self._action = np.uint64(stream), int(state), action
-        return self.state, reward, terminated, False, {}
+        self._steps += 1
+        limit = self.mdp.max_episode_steps
+        return self.state, reward, terminated, limit is not None and self._steps >= limit, {}
 
     def render(self) -> Any:
         """Where the agent is: text, or an (H, W, 3) uint8 array; None without a render mode."""

@@ -176,7 +176,8 @@ class FiniteMDP:
             env: an environment, or the id of one for `gymnasium.make`.
             gamma: discount in [0, 1].
             start: overrides the environment's `initial_state_distrib`.
-            max_episode_steps: None for the environment's own time limit, -1 for none.
+            max_episode_steps: None for the environment's own time limit, the shortest of its TimeLimit wrappers' and
+                its model's; -1 for none.
             env_kwargs: passed to `gymnasium.make`; only with an id.
 
         Raises:
@@ -198,12 +199,13 @@ class FiniteMDP:
                 f"The options {sorted(env_kwargs)} of FiniteMDP.from_env need the id of an environment. "
                 f"Got {env!r}, which is made already. Pass them where it is made."
             )
-        if max_episode_steps is None:
-            max_episode_steps = getattr(getattr(env, "spec", None), "max_episode_steps", None)
-        elif max_episode_steps == -1:
-            max_episode_steps = None
         world = env.unwrapped
         model = getattr(world, "mdp", None)
+        if max_episode_steps is None:
+            own = model.max_episode_steps if isinstance(model, FiniteMDP) else None
+            max_episode_steps = _time_limit(env, own)
+        elif max_episode_steps == -1:
+            max_episode_steps = None
         if isinstance(model, FiniteMDP):
             model = dataclasses.replace(model, gamma=gamma, max_episode_steps=max_episode_steps)
             return (
@@ -267,6 +269,20 @@ class FiniteMDP:
             f"FiniteMDP({self.n_states} states ({int(self.terminal.sum())} terminal), {self.n_actions} "
             f"actions, {self.n_outcomes} outcomes, gamma={self.gamma}{limit})"
         )
+
+
+def _time_limit(env: Any, limit: int | None) -> int | None:
+    """The step at which episodes are cut: `limit`, or that of a TimeLimit around the environment, if sooner."""
+    # lazily, as above; the environment's `spec` is not asked, for it says what was registered and cuts nothing
+    from importlib import import_module
+
+    gymnasium = import_module("gymnasium")
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, gymnasium.wrappers.TimeLimit):
+            around = int(env._max_episode_steps)  # which it tells nobody
+            limit = around if limit is None else min(limit, around)
+        env = env.env
+    return limit
 
 
 def _as_matrices(p: Any) -> list[Any]:
