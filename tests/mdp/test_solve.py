@@ -190,6 +190,22 @@ def test_wide_rows_and_narrow_ones_take_the_same_values(n, gamma):
     assert residual <= 2e-7 / max(1 - gamma, 1e-4)
 
 
+@pytest.mark.parametrize("n", [5, 19, 101, 201])
+@pytest.mark.parametrize("scale", [1.0, 1000.0])
+def test_long_undiscounted_episodes_are_certified(n, scale):
+    """v(k) = 2k/(n+1) - 1, scaled. An episode of n = 201 takes 10,201 steps, which are no part of the rounding."""
+
+    def step(s, a):
+        ends = {0: -scale, n + 1: scale}
+        return [(0.5, to, ends.get(to, 0.0), to in ends) for to in (s - 1, s + 1)]
+
+    mdp = FiniteMDP.from_function(step, n + 2, 1, 1.0, terminal=[0, n + 1])
+    solution = solve(mdp, tol=1e-8 * scale)
+    truth = scale * (2 * np.arange(1, n + 1) / (n + 1) - 1)
+    assert np.abs(solution.v[1:-1] - truth).max() <= solution.bound
+    assert solution.converged
+
+
 def test_long_horizons_that_mix_switch_to_krylov():
     mdp = garnet(300, 3, 4, 1, gamma=0.9999)
     solution = solve(mdp, tol=1e-6)

@@ -76,12 +76,14 @@ def episodic_bracket(mdp: FiniteMDP, tol: float, max_iterations: int) -> Bracket
     m, _ = _system(world, world.reward, row)
     steps, _ = solve_linear(m, np.ones(n), np.ones(n), 1e-3)
     longest = max(1.0, float(steps.max(initial=1.0)))
-    slack = rounding(mdp, np.append(x, longest))
-    margin = max(tol / (8.0 * longest), 64.0 * slack)
+    slack = rounding(mdp, np.append(x, np.abs(x).max(initial=0.0) + tol))
+    margin = max(tol / (8.0 * longest), 64.0 * slack, 20.0 * _finest(world.reward, x))
     raised = world.reward + margin
     _, upper, more = _improve(world, raised, row, x + margin * steps, 0.25 * margin, max_iterations)
     lower, _ = _evaluate(world, world.reward - margin, row, x - margin * steps, 0.1 * margin)
-    # the two inequalities, on the world as it is; a margin above δ makes the check itself beyond doubt
+    # the two inequalities, on the world as it is. δ is that of the two functions they are asked of, which are about as
+    # large as v*: a margin above it makes the check itself beyond doubt
+    slack = rounding(mdp, np.concatenate([upper, lower]))
     q = _exit_values(world, world.reward, upper)
     above = np.maximum.reduceat(q, world.first[:-1]) if n else q
     bad = above + slack > upper
@@ -245,6 +247,11 @@ def _evaluate(
     return solve_linear(m, r, guess, aim, np.argsort(-guess, kind="stable"))
 
 
+def _finest(reward: np.ndarray, x: np.ndarray) -> float:
+    """The residual below which an evaluation does not go."""
+    return 1e-14 * (float(np.abs(reward).max(initial=0.0)) + float(np.abs(x).max(initial=0.0)))
+
+
 def _improve(
     world: _Quotient, reward: np.ndarray, row: np.ndarray, x: np.ndarray, aim: float, max_iterations: int
 ) -> tuple[np.ndarray, np.ndarray, int]:
@@ -252,11 +259,10 @@ def _improve(
     n = len(row)
     if n == 0:
         return row, x, 0
-    size = float(np.abs(reward).max())
     count = 0
     while count < max_iterations:
         count += 1
-        floor = 1e-14 * (size + float(np.abs(x).max()))
+        floor = _finest(reward, x)
         x, residual = _evaluate(world, reward, row, x, max(aim / 4, floor))
         q = _exit_values(world, reward, x)
         best = _best_row(world, q)
