@@ -56,6 +56,8 @@ class Fragile(gymnasium.Env):
                 return None, reward
             case "text":
                 return at, "much"
+            case "digits":
+                return at, "1.0"
         return at, reward
 
 
@@ -73,6 +75,7 @@ FAULTS = {
     "fraction": r"observation 1\.5, which is not in its space Discrete\(5\)",
     "missing": r"observation None, which is not in its space Discrete\(5\)",
     "text": r"its reward must be a number\. Got 'much'",
+    "digits": r"its reward must be a number\. Got '1\.0'",
 }
 
 

@@ -1,8 +1,10 @@
 """What a learner becomes at the ends of its parameters. To the bit wherever the draws fall alike."""
 
+import gymnasium
 import numpy as np
 import pytest
 
+import qfix
 from tabular.running import (
     ALGORITHMS,
     flat,
@@ -105,3 +107,28 @@ def test_probe_worlds_have_their_values(algorithm, name):
     # prioritized sweeping leaves errors up to its theta of 0.01 alone
     atol = 0.02 if algorithm == "prioritized_sweeping" else 1e-6
     np.testing.assert_allclose(trainer.action_values(state)[: len(expected)], expected, atol=atol)
+
+
+class TwoSteps(gymnasium.Env):
+    """Three states in a row, one action, reward 1 a step."""
+
+    observation_space = gymnasium.spaces.Discrete(3)
+    action_space = gymnasium.spaces.Discrete(1)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.state = 0
+        return 0, {}
+
+    def step(self, action):
+        self.state += 1
+        return min(self.state, 2), 1.0, self.state >= 2, False, {}
+
+
+def test_a_dutch_trace_that_cancels_is_gone():
+    """Worked by hand at α = γ = λ = 1: e = (1, 1), then eᵀx = 0.5 and e = (1, 1) + 0.5 · (-2, 2.5) = (0, 2.25);
+    w = (1, 1), then δ = 1 - 0.5 = 0.5, w = (1, 1) + (0.5 + 0.5 - 0) e - (0.5 - 0) x with q_old = 0."""
+    features = np.array([[1.0, 1.0], [-2.0, 2.5], [0.0, 1.0]])
+    options = {"alpha": 1.0, "gamma": 1.0, "lambda_": 1.0, "features": features}
+    run = qfix.train(TwoSteps, "sarsa_lambda", total_steps=2, **options)
+    assert run.q[0][:, 0] == pytest.approx([2.0, 2.0], abs=1e-12)

@@ -151,11 +151,15 @@ class ExpectedSarsa(Twin):
 class DoubleQLearning(Twin):
     def prepare(self):
         self.tables = [dict(self.q), dict(self.q)]
+        self.updates = [dict.fromkeys(self.visits, 0), dict.fromkeys(self.visits, 0)]
 
     def learn(self, s, a, r, discount, s2, a2, ended):
-        rate = self.rate(s, a)
         bits = self.stream.bits()
         chosen, other = self.tables if bits < 2**63 else self.tables[::-1]
+        updates = self.updates[bits >> 63]
+        rate = self.alpha(updates[s, a], self.episode, self.step)
+        updates[s, a] += 1
+        self.visits[s, a] += 1
         row = [chosen[s2, b] for b in range(self.n_actions)]
         best = pick([b for b in range(self.n_actions) if row[b] == max(row)], bits)
         chosen[s, a] += rate * (r + discount * other[s2, best] - chosen[s, a])

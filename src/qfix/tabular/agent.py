@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import math
 from collections.abc import Callable, Iterator
 from operator import index
 from typing import Any
@@ -11,7 +13,7 @@ import gymnasium
 import numpy as np
 
 from qfix.envs.spaces import discrete_codec
-from qfix.errors import SpaceError, option_error
+from qfix.errors import EnvironmentFault, SpaceError, option_error
 from qfix.explore import as_initial, as_schedule
 from qfix.explore.strategies import VALUE_DIFFERENCE
 from qfix.mdp import FiniteMDP
@@ -26,8 +28,9 @@ LOG_CAPACITY = 1 << 16  # episodes; emptying the log costs as much as a few hund
 SPARSE_CAPACITY = 1024
 DENSE_LIMIT = 1 << 24  # entries; above it "auto" takes a sparse table
 TILE_LIMIT = 1 << 24  # rows
+LONGEST_HISTORY = 1 << 25  # observations that a memory may hold
 
-STEP, EPISODE, LOGGED, MARK, STATUS = 3, 5, 6, 7, 8  # places in Registers.counts
+STEP, STEP_IN_EPISODE, EPISODE, LOGGED, MARK, STATUS = 3, 4, 5, 6, 7, 8  # places in Registers.counts
 
 
 class Blueprint:
@@ -70,6 +73,19 @@ class Blueprint:
         self.codec = None if self.store == "tiled" else discrete_codec(observation_space)
         self._tiles = self._tile_coding() if self.store == "tiled" else None
         self.encode = self._choose_encoder()
+        self._check_model(model)
+
+    def _check_model(self, model: FiniteMDP | None) -> None:
+        """Kernels index by the model's numbers and check no bounds: the spaces must have the same."""
+        if model is None:
+            return
+        n_states = self.codec.n_states if self.codec is not None else None
+        if (model.n_states, model.n_actions) != (n_states, self.n_actions):
+            raise SpaceError(
+                f"The model of {self.config.owner} must have as many states and actions as the spaces. Got "
+                f"{model.n_states} states and {model.n_actions} actions beside {self.observation_space} and "
+                f"{self.n_actions} actions. Correct the environment's table or its spaces, or use driver='live'."
+            )
 
     def _choose_store(self) -> str:
         wanted = self.config.store
@@ -118,7 +134,7 @@ class Blueprint:
             shape = space.shape
 
             def vector(observation: Any) -> np.ndarray:
-                x = np.ascontiguousarray(observation, dtype=np.float64)
+                x = np.asarray(observation, dtype=np.float64, order="C")
                 if x.shape != shape:
                     raise SpaceError(f"its observation must lie in {space}. Got {observation!r}")
                 return x.ravel()
@@ -135,10 +151,17 @@ class Blueprint:
         low, width = as_initial(self.config.initial).encode()
         return np.full(self.n_actions, low + 0.5 * width)
 
-    def agent(self, seed: int) -> Agent:
-        """A seed before its first step."""
+    def agent(self, seed: int, n_rows: int | None = None, history: int | None = None) -> Agent:
+        """A seed before its first step.
+
+        Args:
+            seed: of the run.
+            n_rows: rows of a sparse table that has grown; by default where it starts.
+            history: observations its memory holds, if that has grown.
+        """
         config, n_actions = self.config, self.n_actions
-        weights = self._initial(self._n_rows(), seed)
+        history = config.history if history is None else history
+        weights = self._initial(self._n_rows() if n_rows is None else n_rows, seed)
         encoded = config.strategy.encode(n_actions)
         rows = len(weights) if encoded.kind == VALUE_DIFFERENCE else 0
         behaviour = Behaviour(
@@ -154,8 +177,8 @@ class Blueprint:
         registers = Registers(counts, np.zeros(1), streams)
         log = Log(np.zeros(LOG_CAPACITY), np.zeros(LOG_CAPACITY, np.int64))
         return Agent(
-            config.memory(weights, config.history),
-            self._new_store(weights, config.history),
+            config.memory(weights, history),
+            self._new_store(weights, history),
             behaviour,
             as_schedule(config.alpha or 0.1).encode(),
             float(config.gamma),
@@ -233,7 +256,10 @@ class Blueprint:
             raise option_error(config.owner, "tiles", rule, config.tiles, "Use fewer tiles a dimension.")
         # a dimension of no width has one tile, and no 0 / 0
         high = np.maximum(high, np.nextafter(low, np.inf))
-        return Tiles(low, high, np.full(dimensions, config.tiles, np.int64), bool(config.tile_range))
+        odd = (n for n in itertools.count(1, 2) if math.gcd(n, config.tilings) == 1)
+        displacement = np.array(list(itertools.islice(odd, dimensions)), np.int64)
+        tiles = np.full(dimensions, config.tiles, np.int64)
+        return Tiles(low, high, tiles, displacement, bool(config.tile_range))
 
     def action_values(self, store: Dense | Sparse | Linear) -> np.ndarray:
         """(S, A) values where states are numbered and fit in a table, else the weights, (rows, A); a copy."""
@@ -245,10 +271,16 @@ class Blueprint:
             return store.weights[:used].copy()
         values = np.tile(self.unseen, (self.codec.n_states, 1))
         values[store.keys[:used]] = store.weights[:used]
+        if self.model is not None:
+            values[self.model.terminal] = 0.0
         return values
 
-    def grown(self, agent: Agent, seed: int, history: int) -> Agent:
-        """The agent with room for more: a sparse table of twice the rows, or a memory of `history` observations."""
+    def grown(self, agent: Agent, seed: int, history: int) -> tuple[Agent, int]:
+        """The agent with room for more, and its history: twice the rows of a full sparse table, else of the memory.
+
+        Raises:
+            EnvironmentFault: the memory would hold an episode of more than LONGEST_HISTORY steps.
+        """
         store = agent.store
         if isinstance(store, Sparse) and store.is_full():
             rows = len(store.keys)
@@ -261,7 +293,14 @@ class Blueprint:
             larger.best[:] = best
             larger.greedy[:] = greedy
             store = larger
-        elif isinstance(store, Linear):
+        else:
+            history *= 2
+            if history > LONGEST_HISTORY:
+                raise EnvironmentFault(
+                    f"its episode has not ended after {history // 2:,} steps, and {self.config.owner} learns when "
+                    f"one does; give the environment a time limit (max_episode_steps)"
+                )
+        if isinstance(store, Linear):
             # the ring goes on behind the old one, so that handles of the running episode stay good
             store = enlarged(store, self._new_linear(store.weights, history))
             store.place[0] = len(agent.store.rows)
@@ -270,7 +309,7 @@ class Blueprint:
         if len(behaviour.rate) > 0:
             fresh = np.full(len(store.weights), behaviour.schedule[2])
             behaviour = enlarged(behaviour, behaviour._replace(rate=fresh))
-        return agent._replace(memory=memory, store=store, behaviour=behaviour)
+        return agent._replace(memory=memory, store=store, behaviour=behaviour), history
 
 
 def _whole(encode: Callable[[Any], int]) -> Callable[[Any], int]:
@@ -308,13 +347,24 @@ def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
 
 
 def with_leaves(tree: Any, arrays: dict[str, np.ndarray], prefix: str) -> Any:
-    """The tree with its arrays replaced by those of the same names; copies."""
+    """The tree with its arrays replaced by those of the same names; copies.
+
+    Raises:
+        OptionError: an array is missing, or has another type or shape than the one it replaces.
+    """
     changed: dict[str, Any] = {}
     for name, value in zip(tree._fields, tree, strict=True):
         if isinstance(value, tuple):
             changed[name] = with_leaves(value, arrays, f"{prefix}{name}.")
         elif isinstance(value, np.ndarray):
-            changed[name] = np.array(arrays[f"{prefix}{name}"])
+            given = arrays.get(f"{prefix}{name}")
+            if given is None or given.dtype != value.dtype or given.shape != value.shape:
+                found = "none" if given is None else f"{given.dtype} {given.shape}"
+                rule = f"must be {value.dtype} {value.shape} as this run has it"
+                raise option_error(
+                    "unpack", f"{prefix}{name}", rule, found, "Use the state of a run like this one."
+                )
+            changed[name] = np.array(given, order="C")
     return tree._replace(**changed)
 
 

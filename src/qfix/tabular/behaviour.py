@@ -68,7 +68,12 @@ class Behaviour(NamedTuple):
 @inlined
 def step_size(code, store, x, a, clock):
     """Alpha of this update of (x, a), which is counted as a visit."""
-    n = visit(store, x, a)
+    return scheduled_step(code, store, visit(store, x, a), clock)
+
+
+@inlined
+def scheduled_step(code, store, n, clock):
+    """Alpha of an update that is made for the (n + 1)-th time."""
     if code[0] == _CONSTANT:
         return code[2] * step_scale(store)
     counter = _pick_counter(code, clock.step, clock.episode, n, clock.step_in_episode)

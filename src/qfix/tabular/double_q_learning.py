@@ -18,9 +18,9 @@ import numpy as np
 from qfix.core import td
 from qfix.mdp.inline import inlined
 from qfix.mdp.simulate import next_bits
-from qfix.tabular.behaviour import settle_behaviour, step_size
+from qfix.tabular.behaviour import scheduled_step, settle_behaviour
 from qfix.tabular.config import TabularConfig
-from qfix.tabular.store import activity, n_active, pick, row, write
+from qfix.tabular.store import activity, n_active, pick, row, visit, write
 
 _one_step = inlined(td.one_step)
 _td_error = inlined(td.td_error)
@@ -30,12 +30,16 @@ class Memory(NamedTuple):
     """The two estimates."""
 
     estimates: np.ndarray  # (2, rows, A) float64: weights of A and B
+    counts: np.ndarray  # (2, rows, A) int64: updates of each pair in each, which step sizes by visit count
 
     def learn(self, store, behaviour, alpha, t, clock, stream):
         """Move one estimate towards r + γ times the other's value of its best action."""
-        rate = step_size(alpha, store, t.x, t.a, clock)
         stream, bits = next_bits(stream)
         chosen = np.int64(bits >> np.uint64(63))
+        first = row(store, t.x, 0)
+        rate = scheduled_step(alpha, store, self.counts[chosen, first, t.a], clock)
+        self.counts[chosen, first, t.a] += 1
+        visit(store, t.x, t.a)
         best = _best_action(self.estimates, chosen, store, t.x_next, bits)
         target = _one_step(t.reward, t.discount, _estimate(self.estimates, 1 - chosen, store, t.x_next, best))
         error = _td_error(target, _estimate(self.estimates, chosen, store, t.x, t.a))
@@ -79,4 +83,4 @@ class Config(TabularConfig):
 
     def memory(self, weights: np.ndarray, history: int) -> Memory:
         """Both estimates where the store starts."""
-        return Memory(np.stack([weights, weights]))
+        return Memory(np.stack([weights, weights]), np.zeros((2, *weights.shape), np.int64))

@@ -12,7 +12,7 @@ import numpy as np
 from qfix.mdp.inline import inlined
 from qfix.tabular.store import activity, n_active, row, write
 
-NEGLIGIBLE = 1e-12  # a trace this small relative to a fresh one is dropped
+NEGLIGIBLE = 1e-12  # a trace this small is dropped; a fresh one has the size of the feature, 1 in a table
 
 
 class Traces(NamedTuple):
@@ -60,9 +60,9 @@ def decay(traces, factor):
 @inlined
 def lay(traces, r, a, size):
     """Set the trace of one weight."""
-    if size == 0.0:
-        return  # a trace is dropped by decay alone, so that the list stays right
     if traces.size[r, a] == 0.0:
+        if size == 0.0:
+            return
         traces.pair[traces.listed[0]] = r * traces.size.shape[1] + a
         traces.listed[0] += 1
     traces.size[r, a] = size

@@ -17,6 +17,7 @@ import numpy as np
 
 from qfix.core import td
 from qfix.mdp.inline import inlined
+from qfix.mdp.simulate import next_bits
 from qfix.tabular.behaviour import improve
 from qfix.tabular.config import TabularConfig
 from qfix.tabular.store import best_value, correct, greedy_action, has_auxiliary, settle_auxiliary
@@ -30,7 +31,10 @@ class Memory(NamedTuple):
     def learn(self, store, behaviour, alpha, t, clock, stream):
         """Move q(x, a) towards r + γ max q(x')."""
         best = best_value(store, t.x_next)
-        greedy = greedy_action(store, t.x_next, stream) if has_auxiliary(store) else 0
+        greedy = 0
+        if has_auxiliary(store):
+            stream, bits = next_bits(stream)
+            greedy = greedy_action(store, t.x_next, bits)
         rate, error = improve(store, behaviour, alpha, clock, t.x, t.a, _one_step(t.reward, t.discount, best))
         correct(store, t.x, t.a, t.x_next, greedy, rate, t.discount, 1.0)
         settle_auxiliary(store, t.x, t.a, error)

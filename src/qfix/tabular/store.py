@@ -398,15 +398,17 @@ class Features(NamedTuple):
 class Tiles(NamedTuple):
     """Tile coding of a box: one tile active in each of several shifted grids.
 
-    Grid g is shifted against the first by a fraction of a tile that differs between dimensions, along
-    (1, 3, 5, ...), so that the tilings do not line up on diagonals.
+    Grid g is shifted against the first by g·(1, 3, 5, ...) n-ths of a tile, so that the n grids do not line up
+    on diagonals. Of the odd numbers only those are taken that share no factor with n: each dimension then has
+    n different shifts.
 
-    Source: Sutton & Barto (2018), section 9.5.4.
+    Source: Sutton & Barto (2018), section 9.5.4; Miller and Glanz (1996) for the odd displacements.
     """
 
     low: np.ndarray  # (D,) float64
     high: np.ndarray  # (D,) float64
     tiles: np.ndarray  # (D,) int64: tiles that span each dimension
+    displacement: np.ndarray  # (D,) int64: shift of a grid against the one before, in n-ths of a tile
     clips: bool  # whether what lies outside counts as on the border; else it is not in the space
 
     def encode_into(self, observation, rows, activities, place):
@@ -424,7 +426,7 @@ class Tiles(NamedTuple):
             for d in range(self.low.shape[0]):
                 inside = min(max(observation[d], self.low[d]), self.high[d])
                 position = (inside - self.low[d]) / (self.high[d] - self.low[d]) * self.tiles[d]
-                shift = ((g * (2 * d + 1)) % n_grids) / n_grids
+                shift = ((g * self.displacement[d]) % n_grids) / n_grids
                 tile += np.int64(position + shift) * size
                 size *= self.tiles[d] + 1
             rows[place, g] = first + tile

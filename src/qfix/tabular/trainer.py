@@ -20,7 +20,17 @@ from qfix.mdp import FiniteMDP
 from qfix.mdp.simulate import episode_seed, transition_table
 from qfix.tabular import kernel as loops
 from qfix.tabular._compile import entry, kernel
-from qfix.tabular.agent import EPISODE, LOGGED, MARK, STATUS, STEP, Blueprint, leaves, with_leaves
+from qfix.tabular.agent import (
+    EPISODE,
+    LOGGED,
+    MARK,
+    STATUS,
+    STEP,
+    STEP_IN_EPISODE,
+    Blueprint,
+    leaves,
+    with_leaves,
+)
 from qfix.tabular.config import TabularConfig
 from qfix.tabular.kernel import Agent
 from qfix.tabular.policy import TablePolicy
@@ -168,6 +178,7 @@ class TabularTrainer:
         """The state that `pack` saw. A live environment is brought back by its episode's seed and actions.
 
         Raises:
+            OptionError: an array is missing or is not like this trainer's.
             EnvironmentFault: the replayed episode ended early: the environment does not repeat itself.
         """
         state = self.start()
@@ -175,9 +186,12 @@ class TabularTrainer:
             world.running = bool(arrays[f"{i}.world.running"][0])
             world.actions = arrays[f"{i}.world.actions"].tolist()
             world.action = int(arrays[f"{i}.world.action"][0])
-        for i, agent in enumerate(state.agents):
-            state.agents[i] = with_leaves(agent, arrays, f"{i}.")
-            state.histories[i] = int(arrays[f"{i}.history"][0])
+        for i, seed in enumerate(self.seeds):
+            weights, history = arrays.get(f"{i}.store.weights"), arrays.get(f"{i}.history")
+            n_rows = len(weights) if self.blueprint.store == "sparse" and weights is not None else None
+            state.histories[i] = self.config.history if history is None else int(history[0])
+            like = self.blueprint.agent(seed, n_rows, state.histories[i])
+            state.agents[i] = with_leaves(like, arrays, f"{i}.")
         for i, world in enumerate(state.worlds):
             if world.running:
                 self._replay(world, self.seeds[i], int(state.agents[i].registers.counts[EPISODE]))
@@ -243,13 +257,16 @@ class TabularTrainer:
         self._empty_log(state, i, records)
         counts = state.agents[i].registers.counts
         if counts[STATUS] == loops.STORE_FULL:
-            self._grow(state, i)
+            try:
+                self._grow(state, i)
+            except EnvironmentFault as fault:
+                raise self._fault(self.seeds[i], counts, str(fault)) from fault
         elif counts[EPISODE] == counts[MARK]:
             self._take_snapshot(state, i, records)
 
     def _grow(self, state: State, i: int) -> None:
-        state.histories[i] *= 2
-        state.agents[i] = self.blueprint.grown(state.agents[i], self.seeds[i], state.histories[i])
+        agent, seed = state.agents[i], self.seeds[i]
+        state.agents[i], state.histories[i] = self.blueprint.grown(agent, seed, state.histories[i])
 
     def _empty_log(self, state: State, i: int, records: Records) -> None:
         agent = state.agents[i]
@@ -280,7 +297,7 @@ class TabularTrainer:
         observe = entry(loop, state.agents[i], False, self.blueprint.example, 0.0, False, False)
         first_action = self.blueprint.first_action
         counts = state.agents[i].registers.counts
-        step = world.env.step
+        step: Callable[[Any], Any] = world.env.step
         remaining = target - int(counts[STEP])
         try:
             while remaining > 0:
@@ -298,12 +315,14 @@ class TabularTrainer:
                     observation, reward, terminated, truncated, _ = step(action + first_action)
                     code = encode(observation)
                     try:
-                        chosen = observe(state.agents[i], False, code, reward, terminated, truncated)
+                        chosen = observe(state.agents[i], False, code, reward + 0.0, terminated, truncated)
                     except TypeError as fault:
                         raise EnvironmentFault(f"its reward must be a number. Got {reward!r}") from fault
                     while chosen < 0:
                         if self._serve_live(state, i, records, chosen, observation, reward):
-                            chosen = observe(state.agents[i], False, code, reward, terminated, truncated)
+                            chosen = observe(
+                                state.agents[i], False, code, reward + 0.0, terminated, truncated
+                            )
                         else:
                             chosen = 0
                     remaining -= 1
@@ -313,10 +332,12 @@ class TabularTrainer:
                     actions.append(action)
                     world.action = action = chosen
         except QfixError as fault:
-            raise self._fault(world, seed, counts, str(fault)) from fault
+            world.running = False
+            raise self._fault(seed, counts, str(fault)) from fault
         except Exception as fault:
             said = f"it raised {type(fault).__name__}: {fault}"
-            raise self._fault(world, seed, counts, said) from fault
+            world.running = False
+            raise self._fault(seed, counts, said) from fault
 
     def _serve_live(
         self, state: State, i: int, records: Records, answer: int, observation: Any, reward: Any
@@ -334,11 +355,8 @@ class TabularTrainer:
         self._take_snapshot(state, i, records)
         return False
 
-    def _fault(self, world: LiveWorld, seed: int, counts: np.ndarray, said: str) -> EnvironmentFault:
-        where = (
-            f"seed {seed}, episode {int(counts[EPISODE])}, step {len(world.actions) if world.running else 0}"
-        )
-        world.running = False
+    def _fault(self, seed: int, counts: np.ndarray, said: str) -> EnvironmentFault:
+        where = f"seed {seed}, episode {int(counts[EPISODE])}, step {int(counts[STEP_IN_EPISODE])}"
         return EnvironmentFault(
             f"The environment '{self._env_name}' failed ({where}): {said.rstrip('.')}. What was learned until then "
             f"is kept; mend the environment, which reset(seed=...) and the same actions bring to that point again."
