@@ -52,6 +52,32 @@ def test_entering_a_terminal_state_terminates_and_staying_there_pays_nothing():
     np.testing.assert_array_equal(solve(mdp).q[1], [0, 0])
 
 
+def test_rows_a_little_off_are_normalised():
+    """Thirds in float32 are off by 3e-8, which 1/(1-gamma) would make 3% of the values at gamma = 0.999999."""
+    p, r = np.full((3, 1, 3), np.float64(np.float32(1 / 3))), np.ones((3, 1))
+    for q in (p, p * (1 - 9e-7), p * (1 + 9e-7)):
+        mdp = FiniteMDP.from_arrays(q, r, 0.999)
+        np.testing.assert_allclose(mdp.probability, 1 / 3, rtol=4e-16)
+        assert abs(solve(mdp).v[0] - 1000.0) <= 1e-8
+        by_outcome = FiniteMDP.from_arrays(q, np.ones((3, 1, 3)), 0.999)
+        np.testing.assert_allclose(by_outcome.reward, 1.0, rtol=1e-15)
+        start = FiniteMDP.from_arrays(q, r, 0.999, start=q[0, 0]).start
+        np.testing.assert_allclose(start, 1 / 3, rtol=4e-16)
+    # what is short is no way out: an endless reward is found even so
+    with pytest.raises(ModelError, match="gamma=1"):
+        solve(FiniteMDP.from_arrays(p * (1 - 1e-7), r, 1.0))
+
+
+def test_rows_that_sum_to_one_but_for_rounding_are_kept_to_the_bit():
+    p = np.full((6, 1, 6), 1 / 6)
+    assert p[0, 0].sum() != 1.0
+    mdp = FiniteMDP.from_arrays(p, np.ones((6, 1)), 0.9, start=p[0, 0])
+    assert (mdp.probability == 1 / 6).all()
+    assert (mdp.start == 1 / 6).all()
+    again = FiniteMDP.from_arrays(p * (1 + 5e-7), np.ones((6, 1)), 0.9)
+    assert again.with_gamma(0.5).probability is again.probability
+
+
 def test_rows_of_terminal_states_are_not_read():
     p, r = two_states()
     p[1], r[1] = 0.0, np.nan

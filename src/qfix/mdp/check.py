@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from qfix.errors import ModelError, option_error
@@ -21,8 +23,8 @@ def check_gamma(gamma: float, owner: str = "FiniteMDP") -> float:
     return value
 
 
-def check_rows(rows: Rows, n_states: int, n_actions: int) -> None:
-    """Raise ModelError for the first row that is no probability distribution over outcomes that exist."""
+def check_rows(rows: Rows, n_states: int, n_actions: int) -> np.ndarray:
+    """(S*A,) sums of the rows; ModelError for the first that is no distribution over outcomes that exist."""
     if n_states < 1 or n_actions < 1:
         raise ModelError(
             f"The 'n_states' and 'n_actions' of FiniteMDP must be at least 1. Got {n_states} and "
@@ -88,10 +90,16 @@ def check_rows(rows: Rows, n_states: int, n_actions: int) -> None:
             f"The reward of state {s}, action {a} must be finite. Got {float(rows.reward[s, a])!r}. "
             f"Give an action that must not be taken a large negative reward instead."
         )
+    return total
 
 
-def check_start(start: np.ndarray, terminal: np.ndarray) -> None:
-    """Raise ModelError unless `start` is a distribution over states in which a decision is taken."""
+def is_off(total: np.ndarray | float, size: np.ndarray | int) -> Any:
+    """Whether sums of `size` probabilities differ from 1 by more than their own rounding."""
+    return np.abs(total - 1.0) > 4.0 * 2.0**-53 * size
+
+
+def check_start(start: np.ndarray, terminal: np.ndarray) -> float:
+    """The sum of `start`; ModelError unless it is a distribution over states in which a decision is taken."""
     n_states = len(terminal)
     if start.shape != (n_states,):
         raise ModelError(
@@ -113,6 +121,7 @@ def check_start(start: np.ndarray, terminal: np.ndarray) -> None:
             f"The 'start' of FiniteMDP must be 0 in terminal states. Got {float(start[bad])!r} at state "
             f"{bad}. Start episodes where there is something to decide."
         )
+    return total
 
 
 def as_terminal(terminal: object, n_states: int) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from qfix.errors import ModelError
-from qfix.mdp.check import as_start, as_terminal, check_gamma, check_rows, check_start
+from qfix.mdp.check import as_start, as_terminal, check_gamma, check_rows, check_start, is_off
 from qfix.mdp.rows import Rows, ends_in, rows_from_matrices, rows_from_outcomes, settle
 
 
@@ -41,7 +41,8 @@ class FiniteMDP:
     next_state: np.ndarray
     """(N,) int32."""
     probability: np.ndarray
-    """(N,) float64; sums to 1 in every row."""
+    """(N,) float64; sums to 1 in every row. Rows given with a sum off by more than rounding, but by at most 1e-6, are
+    divided by it."""
     terminated: np.ndarray
     """(N,) bool: the outcome ends the episode, so that no value follows it."""
     outcome_reward: np.ndarray | None
@@ -57,7 +58,7 @@ class FiniteMDP:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "gamma", check_gamma(self.gamma))
-        check_rows(
+        total = check_rows(
             Rows(
                 self.indptr,
                 self.next_state,
@@ -69,7 +70,7 @@ class FiniteMDP:
             self.n_states,
             self.n_actions,
         )
-        check_start(self.start, self.terminal)
+        self._normalise(total, check_start(self.start, self.terminal))
         if self.max_episode_steps is not None and self.max_episode_steps < 1:
             raise ModelError(
                 f"The 'max_episode_steps' of FiniteMDP must be at least 1 or None. Got "
@@ -79,6 +80,19 @@ class FiniteMDP:
             value = getattr(self, field.name)
             if isinstance(value, np.ndarray):
                 value.setflags(write=False)
+
+    def _normalise(self, total: np.ndarray, start_total: float) -> None:
+        """Divide rows, and the start, by their sum where it is off by more than rounding: solvers and sampler must
+        see the same distribution."""
+        size = np.diff(self.indptr)
+        off = is_off(total, size)
+        if off.any():
+            divisor = np.where(off, total, 1.0)
+            object.__setattr__(self, "probability", self.probability / np.repeat(divisor, size))
+            if self.outcome_reward is not None:
+                object.__setattr__(self, "reward", self.reward / divisor.reshape(self.reward.shape))
+        if is_off(start_total, int(np.count_nonzero(self.start))):
+            object.__setattr__(self, "start", self.start / start_total)
 
     @classmethod
     def from_arrays(
@@ -98,7 +112,8 @@ class FiniteMDP:
         themselves is not read.
 
         Args:
-            P: (S, A, S) array, or a sequence of A sparse (S, S) matrices. Rows sum to 1 within 1e-6.
+            P: (S, A, S) array, or a sequence of A sparse (S, S) matrices. Rows sum to 1
+                within 1e-6, and are divided by their sum.
             R: (S, A), (S, A, S), or a sequence of A sparse (S, S) matrices of rewards per outcome.
             gamma: discount in [0, 1].
             start: (S,) distribution, or one state; by default uniform over states that are not terminal.
