@@ -238,6 +238,28 @@ def test_the_time_limit_is_no_part_of_the_values():
     np.testing.assert_array_equal(solve(short).v, solve(none).v)
 
 
+class Ragged(gymnasium.Env):
+    """State 1 has no action 1."""
+
+    initial_state_distrib = np.array([1.0, 0.0])
+
+    def __init__(self, P=None):
+        self.P = P or {
+            0: {0: [(1.0, 1, 0.0, False)], 1: [(1.0, 1, 1.0, True)]},
+            1: {0: [(1.0, 0, 0.0, False)]},
+        }
+
+
+def test_a_table_with_holes_is_named():
+    with pytest.raises(
+        ModelError, match=r"state 1, action 1 in FiniteMDP.from_env must be a list.*No entry 1\."
+    ):
+        FiniteMDP.from_env(Ragged(), 0.9)
+    for table in ({1: {}}, [3], 7, {"a": 1}):
+        with pytest.raises(ModelError, match=r"transition table P\[state\]\[action\]"):
+            FiniteMDP.from_env(Ragged(table), 0.9)
+
+
 class Carrier(gymnasium.Env):
     """Carries a model with a time limit of its own."""
 

@@ -232,7 +232,14 @@ class FiniteMDP:
                 f"The 'env' parameter of FiniteMDP.from_env must have a transition table P. Got {env!r}, "
                 f"which has none. Write its transitions as a function and use FiniteMDP.from_function."
             )
-        n_states, n_actions = len(table), len(table[0])
+        try:
+            n_states, n_actions = len(table), len(table[0])
+        except (TypeError, LookupError) as fault:
+            raise ModelError(
+                f"The 'env' parameter of FiniteMDP.from_env must have a transition table P[state][action]. Got "
+                f"{env!r}, whose P is a {type(table).__name__} without the actions of state 0. Write its transitions "
+                f"as a function and use FiniteMDP.from_function."
+            ) from fault
         if start is None:
             start = getattr(world, "initial_state_distrib", None)
             if start is None:

@@ -91,10 +91,11 @@ def rows_from_outcomes(step: Step, n_states: int, n_actions: int, skip: np.ndarr
             else:
                 try:
                     flat.extend(_merged(step(s, a)))
-                except (TypeError, ValueError, OverflowError) as fault:
+                except (TypeError, ValueError, OverflowError, LookupError) as fault:
+                    said = f"No entry {fault}" if isinstance(fault, LookupError) else str(fault)
                     raise ModelError(
                         f"The outcomes of state {s}, action {a} in {owner} must be a list of "
-                        f"(probability, next_state, reward, terminated). {fault}. Return such a list for "
+                        f"(probability, next_state, reward, terminated). {said.rstrip('.')}. Return such a list for "
                         f"every state and action; name states in which nothing is decided in terminal=."
                     ) from fault
             indptr.append(len(flat))
