@@ -77,18 +77,19 @@ def episodic_bracket(mdp: FiniteMDP, tol: float, max_iterations: int) -> Bracket
     steps, _ = solve_linear(m, np.ones(n), np.ones(n), 1e-3)
     longest = max(1.0, float(steps.max(initial=1.0)))
     slack = rounding(mdp, np.append(x, np.abs(x).max(initial=0.0) + tol))
-    margin = max(tol / (8.0 * longest), 64.0 * slack, 20.0 * _finest(world.reward, x))
-    raised = world.reward + margin
-    _, upper, more = _improve(world, raised, row, x + margin * steps, 0.25 * margin, max_iterations)
-    lower, _ = _evaluate(world, world.reward - margin, row, x - margin * steps, 0.1 * margin)
-    # the two inequalities, on the world as it is. δ is that of the two functions they are asked of, which are about as
-    # large as v*: a margin above it makes the check itself beyond doubt
-    slack = rounding(mdp, np.concatenate([upper, lower]))
-    q = _exit_values(world, world.reward, upper)
-    above = np.maximum.reduceat(q, world.first[:-1]) if n else q
-    bad = above + slack > upper
-    bad |= _exit_values(world, world.reward, lower)[row] - slack < lower
-    if bad.any():
+    fine = max(tol / (8.0 * longest), 64.0 * slack)
+    coarse = max(fine, 20.0 * _finest(world.reward, x))
+    # evaluations promise too little for the finer margin, but mostly do better than they promise
+    for margin in (fine, coarse):
+        raised = world.reward + margin
+        _, upper, more = _improve(world, raised, row, x + margin * steps, 0.25 * margin, max_iterations)
+        count += more
+        aim = max(0.1 * margin, _finest(world.reward, x))
+        lower, _ = _evaluate(world, world.reward - margin, row, x - margin * steps, aim)
+        bad = _unproven(mdp, world, row, lower, upper)
+        if not bad.any():
+            break
+    else:
         s = int(world.member[int(bad.argmax())])
         raise ModelError(
             f"The values of state {s} at gamma=1 must be certifiable. Got a state whose best policies pass "
@@ -96,7 +97,20 @@ def episodic_bracket(mdp: FiniteMDP, tol: float, max_iterations: int) -> Bracket
         )
     zero = np.zeros(1)
     x, lower, upper = (np.append(w, zero)[world.label] for w in (x, lower, upper))
-    return Bracket(x, lower, upper, count + more)
+    return Bracket(x, lower, upper, count)
+
+
+def _unproven(
+    mdp: FiniteMDP, world: _Quotient, row: np.ndarray, lower: np.ndarray, upper: np.ndarray
+) -> np.ndarray:
+    """(n,) whether one of the two inequalities is not beyond doubt, on the world as it is.
+
+    δ is that of the two functions themselves, which are about as large as v*.
+    """
+    slack = rounding(mdp, np.concatenate([upper, lower]))
+    q = _exit_values(world, world.reward, upper)
+    above = np.maximum.reduceat(q, world.first[:-1]) if len(upper) else q
+    return (above + slack > upper) | (_exit_values(world, world.reward, lower)[row] - slack < lower)
 
 
 def proper_policy(mdp: FiniteMDP, v: np.ndarray, q: np.ndarray, slack: float) -> np.ndarray:
