@@ -103,6 +103,23 @@ def test_no_episodes_are_no_evaluation(lake):
         lake.evaluate(episodes=0)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"seed": -1}, {"seed": 1.5}, {"seed": 2**64}, {"seed": True}, {"episodes": 2.0}]
+)
+@pytest.mark.parametrize("exact", [True, False])
+def test_evaluations_are_of_whole_numbers(lake, wrong, exact):
+    model = lake.model
+    lake.model = model if exact else None
+    try:
+        for ask in (lake.evaluate, lake.baselines):
+            with pytest.raises(
+                qfix.OptionError, match=f"'{next(iter(wrong))}' parameter of evaluate must be"
+            ):
+                ask(**wrong)
+    finally:
+        lake.model = model
+
+
 def test_baselines_are_the_values_before_training_and_random_actions(lake):
     """Frozen lake by hand: untrained, always left from the corner, never arrives; random is the walk's own chance."""
     baselines = lake.baselines()

@@ -171,7 +171,7 @@ class Run:
             seed: of the evaluation episodes; the same seed gives every policy the same episodes.
 
         Raises:
-            OptionError: fewer than one episode.
+            OptionError: fewer than one episode, or no seed.
             EnvironmentFault: the environment raised.
         """
         return self._evaluate([self.policy(s) for s in self.spec.seeds], episodes, seed)
@@ -180,10 +180,9 @@ class Run:
         """What the policy was before training, and what random actions get, by the measure of `evaluate`."""
         fresh = self.trainer.start()
         untrained = [self.trainer.policy(fresh, i) for i in range(len(self.spec.seeds))]
-        return {
-            "untrained": self._evaluate(untrained, episodes, seed),
-            "random": self._evaluate([RandomPolicy(self.env.action_space, seed)], episodes, seed),
-        }
+        before = self._evaluate(untrained, episodes, seed)
+        chance = self._evaluate([RandomPolicy(self.env.action_space, seed)], episodes, seed)
+        return {"untrained": before, "random": chance}
 
     def optimum(self) -> Evaluation:
         """What the optimal policy of the model gets, by the measure of `evaluate`.
@@ -248,8 +247,11 @@ class Run:
         return policy.predict(states) - int(getattr(self.env.action_space, "start", 0))
 
     def _evaluate(self, policies: Sequence[Any], episodes: int, seed: int) -> Evaluation:
-        if episodes < 1:
-            raise option_error("evaluate", "episodes", "must be at least 1", episodes, "Use episodes=1000.")
+        if not _is_whole(episodes) or episodes < 1:
+            rule = "must be at least 1, and a whole number"
+            raise option_error("evaluate", "episodes", rule, episodes, "Use episodes=1000.")
+        if not _is_whole(seed) or not 0 <= seed < 2**63:
+            raise option_error("evaluate", "seed", "must be a whole number, 0 or above", seed, "Use seed=0.")
         if self.model is not None:
             limit = self.model.max_episode_steps or LONGEST_EPISODE
             exact = [expected_return(self.model, self._actions(p), limit) for p in policies]
@@ -334,6 +336,10 @@ def claim_folder(folder: str | Path) -> Path:
         rule = "must be a new or an empty folder; this one holds something already"
         raise option_error("train", "out", rule, str(path), "Choose another name, or remove the folder.")
     return path
+
+
+def _is_whole(x: Any) -> bool:
+    return isinstance(x, int | np.integer) and not isinstance(x, bool)
 
 
 def _unwritable(path: Path, fault: OSError) -> OptionError:
