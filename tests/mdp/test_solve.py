@@ -206,6 +206,30 @@ def test_long_undiscounted_episodes_are_certified(n, scale):
     assert solution.converged
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_certified_policy_loses_little(seed):
+    """|q - q*| <= bound, and so the greedy policy is within 2 bound/(1-gamma) of the optimum, however rough."""
+    mdp = garnet(30, 4, 3, seed, gamma=0.9)
+    truth = exact(mdp)
+    p, r = dense(mdp)
+    for iterations in (1, 3, 10):
+        solution = solve(mdp, "value_iteration", tol=1e-12, max_iterations=iterations)
+        assert np.abs(solution.q - (r + 0.9 * p @ truth)).max() <= solution.bound
+        loss = (truth - evaluate_policy(mdp, solution.policy)).max()
+        assert loss <= 2 * solution.bound / (1 - 0.9) + 1e-9
+
+
+def test_states_without_an_end_are_worth_nothing_if_nothing_is_paid_there():
+    """At gamma = 1: 0 and 1 go round for nothing, 2 ends with 5."""
+    p = np.zeros((4, 1, 4))
+    p[[0, 1, 2], 0, [1, 0, 3]] = 1.0
+    r = np.array([[0.0], [0.0], [5.0], [0.0]])
+    assert solve(FiniteMDP.from_arrays(p, r, 1.0, terminal=[3])).v.tolist() == [0.0, 0.0, 5.0, 0.0]
+    r[0] = -1.0
+    with pytest.raises(ModelError, match="able to end from every state"):
+        solve(FiniteMDP.from_arrays(p, r, 1.0, terminal=[3]))
+
+
 def test_long_horizons_that_mix_switch_to_krylov():
     mdp = garnet(300, 3, 4, 1, gamma=0.9999)
     solution = solve(mdp, tol=1e-6)

@@ -13,7 +13,8 @@ by the theorem of `qfix.mdp.bounds` (γ < 1; rounding included) or by the bracke
 1). `bound <= tol` unless the method ran out of iterations or `tol` is finer than float64 can certify;
 `converged` says which, and the bound printed is true in any case.
 
-A policy greedy with respect to v loses at most 2 γ/(1 - γ) bound against the optimum (Singh and Yee 1994).
+For γ < 1 the policy returned, which is greedy in q, falls short of the optimum by at most 2 bound/(1 - γ) in any state,
+because q is within `bound` of q* (Singh and Yee 1994).
 """
 
 from __future__ import annotations
@@ -63,8 +64,9 @@ def solve(
 
         v*(s) = max_a  Σ_i p_i (r_i + γ (1 - terminated_i) v*(s'_i)),     ‖v - v*‖∞ <= bound
 
-    At γ = 1 v* is the optimum over policies that terminate. The time limit of the model is not looked at: it
-    is a truncation.
+    At γ = 1 v* is the optimum over policies that terminate. States that no policy brings to an end have value 0 where
+    all they can do is to go round among themselves for nothing; if they are paid or charged there is no v*. The time
+    limit of the model is not looked at: it is a truncation.
 
     Args:
         mdp: the model.
@@ -79,7 +81,7 @@ def solve(
         1e-15 |v| / (1 - γ).
 
     Raises:
-        ModelError: γ = 1 and some state cannot terminate, or a circle of states pays.
+        ModelError: γ = 1 and some state can neither terminate nor come to rest for nothing, or a circle of states pays.
         OptionError: an option out of range.
         UnknownNameError: no method of that name.
 
