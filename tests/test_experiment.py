@@ -235,6 +235,30 @@ def test_a_model_is_known_through_wrappers_that_change_nothing():
     assert known_model(changed, 0.9) is None
 
 
+@pytest.mark.parametrize(
+    ("name", "space"),
+    [
+        ("action_space", gymnasium.spaces.Discrete(400)),
+        ("action_space", gymnasium.spaces.Discrete(3)),
+        ("action_space", gymnasium.spaces.MultiDiscrete([2, 2])),
+        ("observation_space", gymnasium.spaces.Discrete(17)),
+        ("observation_space", gymnasium.spaces.Box(0.0, 1.0)),
+    ],
+)
+def test_a_table_of_another_size_than_the_spaces_is_no_model(name, space):
+    """The compiled kernels would read beyond it."""
+    env = gymnasium.make("FrozenLake-v1")
+    setattr(env.unwrapped, name, space)
+    assert known_model(env, 0.9) is None
+
+
+def test_an_environment_with_a_torn_table_is_stepped_live():
+    env = gymnasium.make("FrozenLake-v1")
+    env.unwrapped.P = {s: dict(actions) for s, actions in env.unwrapped.P.items()}
+    del env.unwrapped.P[7][3]  # a hole in the ice, where nobody decides anything
+    assert qfix.train(env, total_steps=100).spec.driver == "live"
+
+
 def test_convergence_is_warned_of_where_it_was_asked_for():
     with pytest.warns(UserWarning, match="alpha|step size"):
         qfix.train(GRID, total_steps=10, alpha=0.1, require_convergence=True)

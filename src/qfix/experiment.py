@@ -188,7 +188,8 @@ def make_config(name: str, options: Mapping[str, Any]) -> Any:
 def known_model(env: gymnasium.Env[Any, Any], gamma: float) -> FiniteMDP | None:
     """The finite model of an environment, or None.
 
-    An environment has one if it carries a table of transitions and no wrapper changes what is seen of it.
+    An environment has one if it carries a table of transitions, no wrapper changes what is seen of it, and its spaces
+    number as many states and actions as the table has.
     """
     layer = env
     while isinstance(layer, gymnasium.Wrapper):
@@ -199,9 +200,15 @@ def known_model(env: gymnasium.Env[Any, Any], gamma: float) -> FiniteMDP | None:
     if getattr(world, "P", None) is None or getattr(world, "fickle_passenger", False):
         return None  # Taxi's fickle passenger changes his mind beside the table
     try:
-        return FiniteMDP.from_env(env, gamma)
+        model = FiniteMDP.from_env(env, gamma)
     except ModelError:
         return None
+    states, actions = env.observation_space, env.action_space
+    if not isinstance(states, gymnasium.spaces.Discrete) or not isinstance(
+        actions, gymnasium.spaces.Discrete
+    ):
+        return None
+    return model if (states.n, actions.n) == (model.n_states, model.n_actions) else None
 
 
 def choose_algorithm(space: gymnasium.Space[Any]) -> str:
