@@ -298,6 +298,25 @@ def test_an_environment_that_cannot_be_copied_serves_one_seed():
         qfix.train(env, total_steps=200, seeds=2)
 
 
+def test_evaluating_in_an_environment_that_cannot_be_copied_leaves_training_alone():
+    """One world serves both: the training episode that an evaluation breaks into is gone back to."""
+
+    class Single(Counting):
+        def __deepcopy__(self, memo):
+            raise TypeError("a socket cannot be copied")
+
+    runs = []
+    for evaluated in (False, True):
+        run = qfix.train(Single(gymnasium.make("qfix/Warehouse-v0")), total_steps=777, epsilon=0.3)
+        for _ in range(3):
+            if evaluated:
+                run.evaluate(episodes=3)
+            run.advance(101)
+        runs.append(run)
+    assert runs[1].episodes.lengths[0].sum() < runs[1].steps  # an episode was under way
+    assert same(*runs)
+
+
 def test_what_is_no_environment_is_refused():
     with pytest.raises(qfix.OptionError, match="'env' parameter of train must be an id"):
         qfix.train(7)

@@ -127,7 +127,8 @@ def train(
     )
     if out is not None:
         claim_folder(out)
-    run = Run(spec, trainer, trainer.start(), made, model)
+    state = trainer.start()
+    run = Run(spec, trainer, state, made, model, shared=isinstance(make, _Copies) and make.shared)
     try:
         _loop(run, progress)
     except EnvironmentFault as fault:
@@ -156,17 +157,29 @@ def _maker(env: Any, env_kwargs: Mapping[str, Any] | None, n_seeds: int) -> Call
     if not isinstance(env, gymnasium.Env):
         return lambda: make_env(env())
 
-    def copied() -> Any:
-        try:
-            return copy.deepcopy(env)
-        except Exception as fault:  # whatever a simulator's own parts raise when they are copied
-            if n_seeds == 1:
-                return env
-            rule = f"must be copied for {n_seeds} seeds, and cannot be ({type(fault).__name__}: {fault})"
-            remedy = "Give a function that makes one, such as lambda: MyEnv()."
-            raise option_error("train", "env", rule, str(env), remedy) from fault
+    return _Copies(env, n_seeds)
 
-    return copied
+
+class _Copies:
+    """Copies of an environment; the environment itself where it cannot be copied and one seed asks for it."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any], n_seeds: int) -> None:
+        self._env = env
+        self._n_seeds = n_seeds
+        self.shared = False  # whether the environment itself was handed out
+
+    def __call__(self) -> gymnasium.Env[Any, Any]:
+        try:
+            return copy.deepcopy(self._env)
+        except Exception as fault:  # whatever a simulator's own parts raise when they are copied
+            if self._n_seeds == 1:
+                self.shared = True
+                return self._env
+            rule = (
+                f"must be copied for {self._n_seeds} seeds, and cannot be ({type(fault).__name__}: {fault})"
+            )
+            remedy = "Give a function that makes one, such as lambda: MyEnv()."
+            raise option_error("train", "env", rule, str(self._env), remedy) from fault
 
 
 def make_config(name: str, options: Mapping[str, Any]) -> Any:

@@ -71,11 +71,19 @@ class Run:
     """
 
     def __init__(
-        self, spec: RunSpec, trainer: Any, state: Any, env: gymnasium.Env[Any, Any], model: FiniteMDP | None
+        self,
+        spec: RunSpec,
+        trainer: Any,
+        state: Any,
+        env: gymnasium.Env[Any, Any],
+        model: FiniteMDP | None,
+        shared: bool = False,
     ) -> None:
         self.spec = spec
         self.model = model
         self.env = env
+        self._shared = shared  # whether `env` is the very one that is trained in
+        self._displaced = False  # whether an evaluation has left it in the middle of another episode
         self.status = "running"
         self.signal: int | None = None
         self.snapshots: list[Any] = []
@@ -86,8 +94,16 @@ class Run:
         self._marks: list[tuple[int, float]] = []  # (steps, seconds) after each advance
 
     def advance(self, steps: int) -> None:
-        """Exactly `steps` more environment steps of every seed."""
+        """Exactly `steps` more environment steps of every seed.
+
+        Raises:
+            EnvironmentFault: the environment raised or broke its contract.
+        """
         begun = time.perf_counter()
+        if self._displaced:
+            # unpacking brings a live environment back to where its episode was
+            self.state = self.trainer.unpack(self.trainer.pack(self.state))
+            self._displaced = False
         try:
             self.state, records = self.trainer.advance(self.state, steps)
         except EnvironmentFault as fault:
@@ -164,7 +180,9 @@ class Run:
     def evaluate(self, episodes: int = 1000, seed: int = 0) -> Evaluation:
         """Mean undiscounted return of each seed's greedy policy, under the environment's time limit.
 
-        Exact where the model is known; else over fresh episodes, whose seeds no training episode has.
+        Exact where the model is known; else over fresh episodes, whose seeds no training episode has. Training goes on
+        from where it was: an environment that could not be copied is brought back there by the seed and the actions
+        of its episode.
 
         Args:
             episodes: how many a seed, where they are sampled.
@@ -261,6 +279,7 @@ class Run:
 
     def _play(self, policy: Any, seed: int, episode: int) -> float:
         env = self.env
+        self._displaced = self._shared
         total, steps = 0.0, 0
         try:
             observation, _ = env.reset(seed=int(episode_seed(seed, _EVALUATION, episode)))
