@@ -55,6 +55,7 @@ def test_splitmix64_gives_the_reference_numbers():
     assert got == [6457827717110365317, 3203168211198807973, 9817491932198370423]
 
 
+@settings(deadline=None)
 @given(st.integers(0, MASK))
 def test_bits_equal_their_twin(z):
     assert int(mix(np.uint64(z))) == mix_twin(z)
@@ -63,6 +64,7 @@ def test_bits_equal_their_twin(z):
     assert uniform(np.uint64(z)) == (z >> 11) / 2**53 < 1.0
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**63 - 1), st.integers(0, 10**6), st.integers(0, 10**9))
 def test_episode_seed_equals_its_twin_and_suits_reset(run, env, episode):
     seed = int(episode_seed(run, env, episode))
