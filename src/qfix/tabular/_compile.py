@@ -29,6 +29,8 @@ from numba.extending import overload
 
 from qfix.mdp.inline import OPTIONS
 
+_ROOT = Path(__file__).resolve().parent.parent
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -82,12 +84,22 @@ def entry(loop: Any, *example: Any) -> Callable[..., Any]:
     return loop.compile(tuple(numba.typeof(x) for x in example))
 
 
+def foreign_source(kind: type) -> str:
+    """Fingerprint of the file of an algorithm that is not one of ours, to go into its kernels' label; else ""."""
+    try:
+        path = Path(inspect.getfile(kind)).resolve()
+        if path.is_relative_to(_ROOT):
+            return ""
+        return "_" + hashlib.blake2b(path.read_bytes(), digest_size=6).hexdigest()
+    except (OSError, TypeError):  # typed at a prompt: there is no file, and nothing that could change in it
+        return ""
+
+
 @cache
 def _sources() -> str:
     """Fingerprint of the sources that end up inside kernels."""
-    root = Path(__file__).parent.parent
     digest = hashlib.blake2b(digest_size=6)
     for folder in ("core", "explore", "mdp", "tabular"):
-        for path in sorted((root / folder).glob("*.py")):
+        for path in sorted((_ROOT / folder).glob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -19,7 +19,7 @@ from qfix.errors import EnvironmentFault, QfixError, option_error
 from qfix.mdp import FiniteMDP
 from qfix.mdp.simulate import episode_seed, transition_table
 from qfix.tabular import kernel as loops
-from qfix.tabular._compile import entry, kernel
+from qfix.tabular._compile import entry, foreign_source, kernel
 from qfix.tabular.agent import (
     EPISODE,
     LOGGED,
@@ -122,7 +122,7 @@ class TabularTrainer:
         self._make_env = make_env
         self._env_name = env.spec.id if env.spec is not None else str(env)
         self._snapshot_episodes = np.array(sorted(set(snapshot_episodes)), np.int64)
-        self._label = f"{config.owner}_{self.blueprint.store}"
+        self._label = f"{config.owner}_{self.blueprint.store}{foreign_source(type(config))}"
         self._table = None
         if self.driver == "compiled":
             assert model is not None
