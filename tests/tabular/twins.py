@@ -3,7 +3,8 @@
 Nothing here comes from qfix. The random stream (splitmix64), the order of draws and the seed of an episode
 are written down once more, because the compiled learners must agree with these draw for draw.
 
-Sources: Sutton & Barto (2018), the boxes of sections 5.4, 6.4 to 6.7, 7.2, 7.5, 8.2, 8.4, 12.7 and 12.10.
+Sources: Sutton & Barto (2018), the boxes of sections 5.4, 6.4 to 6.7, 7.2, 7.5, 8.2, 8.4, 12.7 and 12.10; for the
+planners' stochastic worlds sections 8.1 (sample models) and 8.5 (expected updates).
 """
 
 from __future__ import annotations
@@ -263,41 +264,57 @@ class MonteCarlo(Twin):
                 self.move(s0, a0, g)
 
 
-class DynaQ(Twin):
-    def prepare(self):
-        self.model = {}
+class Planner(Twin):
+    """What was seen: for each pair the rewards that came with each (next state, discount)."""
 
+    def prepare(self):
+        self.model = {}  # a dictionary keeps the order of first visits
+
+    def remember(self, s, a, r, discount, s2):
+        self.model.setdefault((s, a), {}).setdefault((s2, discount), []).append(r)
+
+    def outcome_target(self, pair, outcome):
+        (s2, discount), rewards = outcome, self.model[pair][outcome]
+        return sum(rewards) / len(rewards) + discount * self.best(s2)
+
+
+class DynaQ(Planner):
     def learn(self, s, a, r, discount, s2, a2, ended):
         self.move(s, a, r + discount * self.best(s2))
-        self.model[s, a] = (r, discount, s2)  # a dictionary keeps the order of first visits
+        self.remember(s, a, r, discount, s2)
         for _ in range(self.planning_steps):
-            pair = pick(list(self.model), self.stream.bits())
-            reward, after, then = self.model[pair]
-            self.move(*pair, reward + after * self.best(then))
+            bits = self.stream.bits()
+            pair = pick(list(self.model), bits)
+            ballot = [outcome for outcome, rewards in self.model[pair].items() for _ in rewards]
+            self.move(*pair, self.outcome_target(pair, pick(ballot, bits >> 32)))
 
 
-class PrioritizedSweeping(Twin):
+class PrioritizedSweeping(Planner):
     def prepare(self):
-        self.model, self.queue = {}, {}
+        super().prepare()
+        self.queue = {}
+
+    def expected_target(self, pair):
+        outcomes = self.model[pair]
+        total = sum(map(len, outcomes.values()))
+        return sum(len(outcomes[key]) * self.outcome_target(pair, key) for key in outcomes) / total
 
     def consider(self, pair):
-        r, discount, s2 = self.model[pair]
-        priority = abs(r + discount * self.best(s2) - self.q[pair])
+        priority = abs(self.expected_target(pair) - self.q[pair])
         if priority > self.theta:
             self.queue[pair] = max(priority, self.queue.get(pair, 0.0))
 
     def learn(self, s, a, r, discount, s2, a2, ended):
-        self.model[s, a] = (r, discount, s2)
+        self.remember(s, a, r, discount, s2)
         self.consider((s, a))
         for _ in range(self.planning_steps):
             if not self.queue:
                 break
             pair = max(self.queue, key=self.queue.get)
             del self.queue[pair]
-            reward, after, then = self.model[pair]
-            self.move(*pair, reward + after * self.best(then))
-            for leading, (_, _, led_to) in self.model.items():
-                if led_to == pair[0]:
+            self.move(*pair, self.expected_target(pair))
+            for leading, outcomes in self.model.items():
+                if any(led_to == pair[0] for led_to, _ in outcomes):
                     self.consider(leading)
 
 

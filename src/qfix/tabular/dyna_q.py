@@ -1,10 +1,10 @@
 """Dyna-Q: Q-learning that also learns from steps it remembers.
 
-After each real step, `planning_steps` times: take a pair seen before, at random, and learn from what
-followed it the last time, as if it happened again.
+After each real step, `planning_steps` times: take a pair seen before, at random, and learn from one of its
+outcomes, drawn as often as it was seen, as if it happened again.
 
-Source: Sutton (1990); Sutton & Barto (2018), section 8.2. The model is the last outcome of each pair: exact
-where the world is deterministic, else a sample that planning repeats until the next visit.
+Source: Sutton (1990); Sutton & Barto (2018), section 8.2, whose box is for deterministic worlds; the sample
+model for the others is that of section 8.1, see `outcomes`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from qfix.mdp.inline import inlined
 from qfix.mdp.simulate import next_bits
 from qfix.tabular.behaviour import improve
 from qfix.tabular.config import TabularConfig, require_whole
-from qfix.tabular.experience import LastOutcomes, remember
+from qfix.tabular.outcomes import CAPACITY, Outcomes, drawn_outcome, lacks_node, remember, target_of
 from qfix.tabular.store import best_value, pick
 
 _one_step = inlined(td.one_step)
@@ -28,8 +28,12 @@ _one_step = inlined(td.one_step)
 class Memory(NamedTuple):
     """What was seen."""
 
-    model: LastOutcomes
+    model: Outcomes
     planning_steps: int
+
+    def lacks_room(self):
+        """The model has no node left."""
+        return lacks_node(self.model)
 
     def learn(self, store, behaviour, alpha, t, clock, stream):
         """Learn from the step, then from remembered ones."""
@@ -43,9 +47,8 @@ class Memory(NamedTuple):
             pair = model.seen[pick(model.n_seen[0], bits)]
             x = pair // n_actions
             a = pair % n_actions
-            target = _one_step(
-                model.reward[x, a], model.discount[x, a], best_value(store, model.x_next[x, a])
-            )
+            # The lower half of the bits chose the pair, the upper half chooses the outcome.
+            target = target_of(model, store, drawn_outcome(model, x, a, bits))
             improve(store, behaviour, alpha, clock, x, a, target)
         return stream
 
@@ -64,6 +67,11 @@ class Config(TabularConfig):
         super().__post_init__()
         require_whole("dyna_q", "planning_steps", self.planning_steps, 0, "Use planning_steps=10.")
 
+    @property
+    def history(self) -> int:
+        """Outcomes there is room for; the driver lets them grow."""
+        return CAPACITY
+
     def memory(self, weights: np.ndarray, history: int) -> Memory:
         """Nothing seen."""
-        return Memory(LastOutcomes.of(*weights.shape), self.planning_steps)
+        return Memory(Outcomes.of(weights, history), self.planning_steps)

@@ -1,11 +1,16 @@
 """Prioritized sweeping: planning where values are known to be wrong, backwards from where they changed.
 
-A pair enters a queue with the size of its error |r + γ max q(s') − q(s, a)|, if that is above θ. After each
-real step up to `planning_steps` pairs are taken from the queue, largest first, and updated; then the pairs
-that lead to the updated state are looked at in turn.
+A pair enters a queue with the size of its error |Ê[r + γ max q(s')] − q(s, a)|, if that is above θ. After
+each real step up to `planning_steps` pairs are taken from the queue, largest first, and updated; then the
+pairs that lead to the updated state are looked at in turn. Ê is the mean over all that followed the pair so
+far, see `outcomes`: an expected update, without noise, so a constant α will do.
 
-Source: Moore and Atkeson (1993); Sutton & Barto (2018), section 8.4 (deterministic worlds). The model is the
-last outcome of each pair, as in Dyna-Q, and what leads to a state is known for tables only.
+Source: Sutton & Barto (2018), section 8.4, with the expected updates it names for stochastic worlds; Moore and
+Atkeson (1993). What leads to a state is known for tables only.
+
+Deviations:
+    1. A predecessor enters with its own error. Moore and Atkeson's priority is the change of the state's
+       value times γ and the probability of coming there.
 """
 
 from __future__ import annotations
@@ -19,10 +24,9 @@ from qfix.core import td
 from qfix.mdp.inline import inlined
 from qfix.tabular.behaviour import improve
 from qfix.tabular.config import TabularConfig, require_positive, require_whole
-from qfix.tabular.experience import LastOutcomes, remember
-from qfix.tabular.store import best_value, value
+from qfix.tabular.outcomes import CAPACITY, Outcomes, expected_target, lacks_node, remember
+from qfix.tabular.store import value
 
-_one_step = inlined(td.one_step)
 _td_error = inlined(td.td_error)
 
 
@@ -36,31 +40,33 @@ class Queue(NamedTuple):
 
 
 class Predecessors(NamedTuple):
-    """For each state the pairs that led to it the last time, as doubly linked lists."""
+    """For each state the outcomes that are it, as linked lists of the model's nodes."""
 
-    first: np.ndarray  # (rows,) int64: pair + 1; 0 for none
-    after: np.ndarray  # (rows*A,) int64: pair + 1
-    before: np.ndarray  # (rows*A,) int64: pair + 1
+    first: np.ndarray  # (rows,) int64: node + 1; 0 for none
+    after: np.ndarray  # (capacity,) int64: node + 1
+    pair: np.ndarray  # (capacity,) int64: whose outcome a node is
 
 
 class Memory(NamedTuple):
     """What was seen, what led where, and what is to be looked at."""
 
-    model: LastOutcomes
+    model: Outcomes
     queue: Queue
     predecessors: Predecessors
     planning_steps: int
     theta: float
 
+    def lacks_room(self):
+        """The model has no node left."""
+        return lacks_node(self.model)
+
     def learn(self, store, behaviour, alpha, t, clock, stream):
         """Note the step, then sweep."""
-        model = self.model
         n_actions = store.weights.shape[1]
         pair = t.x * n_actions + t.a
-        if model.discount[t.x, t.a] >= 0.0:
-            _unlink(self.predecessors, model.x_next[t.x, t.a], pair)
-        remember(model, t)
-        _link(self.predecessors, t.x_next, pair)
+        node, is_new = remember(self.model, t)
+        if is_new:
+            _link(self.predecessors, t.x_next, node, pair)
         _consider(self, store, pair)
         for _ in range(self.planning_steps):
             if self.queue.size[0] == 0:
@@ -68,49 +74,31 @@ class Memory(NamedTuple):
             pair = _pop(self.queue)
             x = pair // n_actions
             a = pair % n_actions
-            target = _one_step(
-                model.reward[x, a], model.discount[x, a], best_value(store, model.x_next[x, a])
-            )
+            target = expected_target(self.model, store, x, a)
             improve(store, behaviour, alpha, clock, x, a, target)
-            leading = self.predecessors.first[x]
-            while leading != 0:
-                _consider(self, store, leading - 1)
-                leading = self.predecessors.after[leading - 1]
+            node = self.predecessors.first[x] - 1
+            while node >= 0:
+                _consider(self, store, self.predecessors.pair[node])
+                node = self.predecessors.after[node] - 1
         return stream
 
 
 @inlined
 def _consider(memory, store, pair):
     """Queue a pair if its error is worth it."""
-    model = memory.model
     x = pair // store.weights.shape[1]
     a = pair % store.weights.shape[1]
-    target = _one_step(model.reward[x, a], model.discount[x, a], best_value(store, model.x_next[x, a]))
-    priority = abs(_td_error(target, value(store, x, a)))
+    priority = abs(_td_error(expected_target(memory.model, store, x, a), value(store, x, a)))
     if priority > memory.theta:
         _push(memory.queue, pair, priority)
 
 
 @inlined
-def _link(predecessors, state, pair):
-    follower = predecessors.first[state]
-    predecessors.before[pair] = 0
-    predecessors.after[pair] = follower
-    if follower != 0:
-        predecessors.before[follower - 1] = pair + 1
-    predecessors.first[state] = pair + 1
-
-
-@inlined
-def _unlink(predecessors, state, pair):
-    before = predecessors.before[pair]
-    after = predecessors.after[pair]
-    if before == 0:
-        predecessors.first[state] = after
-    else:
-        predecessors.after[before - 1] = after
-    if after != 0:
-        predecessors.before[after - 1] = before
+def _link(predecessors, state, node, pair):
+    """Note that a node of the pair leads to the state."""
+    predecessors.pair[node] = pair
+    predecessors.after[node] = predecessors.first[state]
+    predecessors.first[state] = node + 1
 
 
 @inlined
@@ -180,12 +168,17 @@ class Config(TabularConfig):
         require_whole(owner, "planning_steps", self.planning_steps, 1, "Use planning_steps=10.")
         require_positive(owner, "theta", self.theta, "Use theta=1e-4.")
 
+    @property
+    def history(self) -> int:
+        """Outcomes there is room for; the driver lets them grow."""
+        return CAPACITY
+
     def memory(self, weights: np.ndarray, history: int) -> Memory:
         """Nothing seen."""
         rows, pairs = len(weights), weights.size
         whole = np.zeros(pairs, np.int64)
         queue = Queue(whole, np.zeros(pairs), whole.copy(), np.zeros(1, np.int64))
-        predecessors = Predecessors(np.zeros(rows, np.int64), whole.copy(), whole.copy())
-        return Memory(
-            LastOutcomes.of(*weights.shape), queue, predecessors, self.planning_steps, float(self.theta)
-        )
+        nodes = np.zeros(history, np.int64)
+        predecessors = Predecessors(np.zeros(rows, np.int64), nodes, nodes.copy())
+        model = Outcomes.of(weights, history)
+        return Memory(model, queue, predecessors, self.planning_steps, float(self.theta))
