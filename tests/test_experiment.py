@@ -256,7 +256,21 @@ def test_an_environment_with_a_torn_table_is_stepped_live():
     env = gymnasium.make("FrozenLake-v1")
     env.unwrapped.P = {s: dict(actions) for s, actions in env.unwrapped.P.items()}
     del env.unwrapped.P[7][3]  # a hole in the ice, where nobody decides anything
-    assert qfix.train(env, total_steps=100).spec.driver == "live"
+    with pytest.warns(UserWarning, match=r"stepped live.*state 7.*action 3"):
+        assert qfix.train(env, total_steps=100).spec.driver == "live"
+    assert qfix.train(env, total_steps=100, driver="live").spec.driver == "live"
+    with pytest.raises(qfix.ModelError, match=r"state 7.*action 3"):
+        qfix.train(env, total_steps=100, driver="compiled")
+
+
+def test_runs_of_other_worlds_or_features_have_another_digest():
+    def digest(size, **options):
+        env = gymnasium.make("FrozenLake-v1", map_name=size)
+        return qfix.train(env, total_steps=1, **options).spec.digest
+
+    runs = [digest("4x4"), digest("8x8"), *(digest("4x4", features=k * np.eye(16)) for k in (1.0, 2.0))]
+    assert len(set(runs)) == 4
+    assert digest("4x4") == runs[0]
 
 
 def test_convergence_is_warned_of_where_it_was_asked_for():

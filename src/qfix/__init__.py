@@ -37,6 +37,7 @@ _HOMES = {
             "expected_return",
             "finite_horizon",
             "garnet",
+            "policy_value",
             "soft_value_iteration",
             "solve",
             "start_value",
@@ -57,11 +58,13 @@ _HOMES = {
             "Optimistic",
             "Piecewise",
             "Polynomial",
+            "Schedule",
             "SmallRandom",
+            "Strategy",
             "robbins_monro",
         ),
         "qfix.experiment": ("train",),
-        "qfix.run": ("Evaluation", "Run"),
+        "qfix.run": ("Episodes", "Evaluation", "Run"),
         "qfix.runs": ("RunSpec",),
         "qfix.algorithms": ("ALGORITHMS",),
     }.items()
@@ -112,7 +115,9 @@ if TYPE_CHECKING:
         Optimistic,
         Piecewise,
         Polynomial,
+        Schedule,
         SmallRandom,
+        Strategy,
         robbins_monro,
     )
     from qfix.mdp import (
@@ -122,9 +127,10 @@ if TYPE_CHECKING:
         expected_return,
         finite_horizon,
         garnet,
+        policy_value,
         soft_value_iteration,
         solve,
         start_value,
     )
-    from qfix.run import Evaluation, Run
+    from qfix.run import Episodes, Evaluation, Run
     from qfix.runs import RunSpec

@@ -17,6 +17,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import difflib
+import hashlib
 import importlib
 import signal
 import sys
@@ -91,7 +92,7 @@ def train(
         EnvironmentFault: an environment raised or broke its contract; `fault.run` has what was learned.
     """
     seed_list = _seeds(seeds)
-    if total_steps is not None and (not isinstance(total_steps, int | np.integer) or total_steps < 1):
+    if total_steps is not None and (not _is_whole(total_steps) or total_steps < 1):
         raise option_error(
             "train", "total_steps", "must be a whole number above 0", total_steps, "Use 100_000."
         )
@@ -100,7 +101,7 @@ def train(
     name = algorithm or choose_algorithm(made.observation_space)
     row = find_algorithm(name)
     config = make_config(name, options)
-    model = known_model(made, config.gamma)
+    model = _model_for(made, config.gamma, driver)
     module, _, kind = row.trainer.partition(":")
     trainer = getattr(importlib.import_module(module), kind)(
         config,
@@ -118,9 +119,9 @@ def train(
         _warn_of_divergence(config)
     spec = RunSpec(
         env=made.spec.id if made.spec is not None else str(made),
-        env_kwargs=dict(env_kwargs or {}),
+        env_kwargs=dict(env_kwargs or {}) if isinstance(env, str) else _own_options(made),
         algorithm=name,
-        config=config.to_dict(),
+        config=config.to_dict() | _described(features),
         seeds=seed_list,
         total_steps=trainer.total_steps,
         driver=trainer.driver,
@@ -203,30 +204,67 @@ def known_model(env: gymnasium.Env[Any, Any], gamma: float) -> FiniteMDP | None:
 
     An environment has one if it carries a table of transitions, no wrapper changes what is seen of it, and its spaces
     number as many states and actions as the table has.
+
+    Raises:
+        ModelError: the table is no model; names the state and the action at fault.
     """
     layer = env
     while isinstance(layer, gymnasium.Wrapper):
         if type(layer).__name__ not in _TRANSPARENT:
             return None
         layer = layer.env
-    world = env.unwrapped
-    if getattr(world, "P", None) is None or getattr(world, "fickle_passenger", False):
-        return None  # Taxi's fickle passenger changes his mind beside the table
-    try:
-        model = FiniteMDP.from_env(env, gamma)
-    except ModelError:
-        return None
     states, actions = env.observation_space, env.action_space
-    if not isinstance(states, gymnasium.spaces.Discrete) or not isinstance(
-        actions, gymnasium.spaces.Discrete
-    ):
+    discrete = gymnasium.spaces.Discrete
+    if not isinstance(states, discrete) or not isinstance(actions, discrete):
         return None
+    world = env.unwrapped
+    if not isinstance(getattr(world, "mdp", None), FiniteMDP) and getattr(world, "P", None) is None:
+        return None
+    if getattr(world, "fickle_passenger", False):
+        return None  # Taxi's fickle passenger changes his mind beside the table
+    model = FiniteMDP.from_env(env, gamma)
     return model if (states.n, actions.n) == (model.n_states, model.n_actions) else None
 
 
+def _model_for(env: gymnasium.Env[Any, Any], gamma: float, driver: str) -> FiniteMDP | None:
+    """The model to train on. A table that is no model is an error, unless it need not be looked at."""
+    try:
+        return known_model(env, gamma)
+    except ModelError as fault:
+        if driver == "compiled":
+            raise
+        if driver == "auto":
+            said = f"The environment's table of transitions cannot be used, so it is stepped live. {fault}"
+            warnings.warn(said, stacklevel=3)
+        return None
+
+
 def choose_algorithm(space: gymnasium.Space[Any]) -> str:
-    """The algorithm for who names none: Q-learning in a table, SARSA(λ) on tiles."""
+    """The default algorithm for an observation space: Q-learning in a table, SARSA(λ) on tiles."""
     return "sarsa_lambda" if isinstance(space, gymnasium.spaces.Box) else "q_learning"
+
+
+def _own_options(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
+    """The options with which an environment was made, as far as they are not those of its id."""
+    if env.spec is None:
+        return {}
+    registered = gymnasium.registry.get(env.spec.id)
+    usual = {} if registered is None else registered.kwargs
+    return {
+        name: value for name, value in env.spec.kwargs.items() if usual.get(name, _own_options) is not value
+    }
+
+
+def _described(features: np.ndarray | None) -> dict[str, str]:
+    """Features by their hash, so that runs on other features have another digest."""
+    if features is None:
+        return {}
+    raw = np.ascontiguousarray(features, dtype=np.float64)
+    return {"features": f"{raw.shape} sha256 {hashlib.sha256(raw.tobytes()).hexdigest()[:16]}"}
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

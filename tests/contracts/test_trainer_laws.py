@@ -10,12 +10,12 @@ middle of an episode, and random starting values.
 """
 
 import itertools
-import os
 
 import gymnasium
 import numpy as np
 import pytest
 
+import qfix.tabular.trainer as training
 from qfix.envs.catalogue import CATALOGUE
 from qfix.tabular import agent
 from qfix.tabular.agent import leaves
@@ -191,14 +191,14 @@ def assert_seeds_are_independent(make, steps=FIRST + SECOND):
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
 def test_seeds_on_threads_are_independent(algorithm, monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(training, "_usable_cores", lambda: 8)
     assert_seeds_are_independent(lambda seeds: make_trainer(algorithm, "dense", "compiled", seeds))
 
 
 @pytest.mark.parametrize("algorithm", ["q_learning", "monte_carlo"])
 def test_seeds_in_one_loop_are_independent(algorithm, monkeypatch):
     """Two seeds a loop, and every reason for a loop to stop: a full log, a snapshot, a full store or memory."""
-    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setattr(training, "_usable_cores", lambda: 1)
     monkeypatch.setattr(agent, "LOG_CAPACITY", 7)
     monkeypatch.setattr(agent, "SPARSE_CAPACITY", 2)
     assert_seeds_are_independent(lambda seeds: make_trainer(algorithm, "sparse", "compiled", seeds))

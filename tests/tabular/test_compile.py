@@ -8,7 +8,7 @@ import numpy as np
 from qfix.mdp import FiniteMDP
 from qfix.tabular.trainer import TabularTrainer
 
-SOURCE = '''
+SOURCE = """
     from dataclasses import dataclass
     from typing import NamedTuple
 
@@ -26,7 +26,7 @@ SOURCE = '''
     class Config(TabularConfig):
         def memory(self, weights, history):
             return Memory()
-'''
+"""
 
 
 def learned(target, folder, monkeypatch):

@@ -115,7 +115,7 @@ D = gymnasium.spaces.Discrete
             BOX,
             r"'alpha' .* cannot count visits.*by='step'",
         ),
-        ("sarsa", {"epsilon": "Inverse(1, 1, by=visit)"}, BOX, r"'explore' .* cannot count visits"),
+        ("sarsa", {"epsilon": "Inverse(1, 1, by=visit)"}, BOX, r"'epsilon' .* cannot count visits"),
         ("sarsa", {"explore": "ucb(1)"}, BOX, r"'explore' .* cannot count visits.*Use epsilon or Boltzmann"),
         ("sarsa", {"explore": "count_bonus(1)"}, BOX, r"'explore' .* cannot count visits"),
         ("sarsa", {"explore": "vdbe(1)"}, BOX, r"'explore' .* cannot count visits"),

@@ -13,7 +13,10 @@ import numpy as np
 
 from qfix.errors import option_error
 from qfix.explore import (
+    UCB,
+    VDBE,
     Constant,
+    CountBonus,
     EpsilonGreedy,
     Initial,
     Inverse,
@@ -120,9 +123,12 @@ class TabularConfig(ABC):
         else:
             alpha = Constant(0.3) if alpha is None else alpha
             epsilon = Constant(0.05) if epsilon is None else epsilon
-        config = dataclasses.replace(self, alpha=alpha, epsilon=epsilon)
+        config = dataclasses.replace(self, alpha=alpha, epsilon=epsilon, **self._stored_in(store))
         config.check_store(store)
         return config
+
+    def _stored_in(self, store: str) -> dict[str, Any]:
+        return {"store": store} if store != "features" else {}
 
     @property
     def history(self) -> int:
@@ -160,16 +166,14 @@ class TabularConfig(ABC):
         if isinstance(self.alpha, Schedule) and self.alpha.by == "visit":
             rule = f"cannot count visits: '{store}' values have none"
             raise option_error(self.owner, "alpha", rule, self.alpha, remedy)
-        if self.strategy.schedule.by == "visit" or type(self.strategy).__name__ in (
-            "UCB",
-            "CountBonus",
-            "VDBE",
-        ):
+        if self.strategy.schedule.by == "visit" or isinstance(self.strategy, UCB | CountBonus | VDBE):
             rule = f"cannot count visits of states: '{store}' values have none"
+            if self.explore is None:
+                raise option_error(self.owner, "epsilon", rule, self.epsilon, remedy)
             raise option_error(self.owner, "explore", rule, self.strategy, "Use epsilon or Boltzmann.")
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able form; `config_from_dict` of the same algorithm reads it back."""
+        """JSON-able form: every option, as it is written on the command line."""
         return {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
 

@@ -183,6 +183,11 @@ class TabularTrainer:
         """
         state = self.start()
         for i, world in enumerate(state.worlds):
+            for name in ("running", "actions", "action"):
+                if f"{i}.world.{name}" not in arrays:
+                    rule = "must be there as this run has it"
+                    remedy = "Use the state of a run like this one."
+                    raise option_error("unpack", f"{i}.world.{name}", rule, "none", remedy)
             world.running = bool(arrays[f"{i}.world.running"][0])
             world.actions = arrays[f"{i}.world.actions"].tolist()
             world.action = int(arrays[f"{i}.world.action"][0])
@@ -213,7 +218,7 @@ class TabularTrainer:
 
     def _advance_compiled(self, state: State, targets: Sequence[int], records: Records) -> None:
         n = len(self.seeds)
-        cores = os.cpu_count() or 1
+        cores = _usable_cores()
         size = 1 if n <= cores else 2
         groups = [range(i, min(i + size, n)) for i in range(0, n, size)]
 
@@ -371,3 +376,9 @@ class TabularTrainer:
                     f"Episode {episode} of seed {seed} ended while its actions were replayed: '{self._env_name}' does "
                     f"not repeat itself after reset(seed=...)."
                 )
+
+
+def _usable_cores() -> int:
+    """Cores this process may run on: fewer than the machine has where it is pinned."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

@@ -1,0 +1,7 @@
+"""`python -m qfix`: the command line."""
+
+import sys
+
+from qfix.cli import main
+
+sys.exit(main())
