@@ -4,7 +4,7 @@
 
 Every round runs each contender once, one after the other, pinned to one core (eight seeds: two cores); the
 figure is the median over rounds of the ratio within a round, so that a machine that slows down for a while
-slows all of them. Compilation is not in the figures; `first run` at the end shows it.
+slows all of them. Compilation is not in the figures: for that see startup.py.
 """
 
 from __future__ import annotations

@@ -175,9 +175,12 @@ def test_a_signal_stops_between_two_steps_and_keeps_what_was_learned(tmp_path, n
             os.kill(os.getpid(), number)
 
     interrupt.due = True
-    run = qfix.train(
-        GRID, total_steps=10**12, seeds=2, out=tmp_path, progress=interrupt, driver=driver, epsilon=0.1
-    )
+    with pytest.raises(qfix.Interrupted, match="Interrupted after") as stop:
+        qfix.train(
+            GRID, total_steps=10**12, seeds=2, out=tmp_path, progress=interrupt, driver=driver, epsilon=0.1
+        )
+    run = stop.value.run
+    assert isinstance(stop.value, KeyboardInterrupt)
     assert run.status == "interrupted"
     assert run.signal == number
     assert signal.getsignal(number) is before
@@ -261,6 +264,17 @@ def test_an_environment_with_a_torn_table_is_stepped_live():
     assert qfix.train(env, total_steps=100, driver="live").spec.driver == "live"
     with pytest.raises(qfix.ModelError, match=r"state 7.*action 3"):
         qfix.train(env, total_steps=100, driver="compiled")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [("learning_rate", "alpha"), ("seed", "seeds"), ("total_timesteps", "total_steps"), ("gama", "gamma")],
+)
+def test_a_name_from_elsewhere_suggests_the_one_used_here(written, meant):
+    with pytest.raises(qfix.OptionError, match=f"no option '{written}'. Did you mean '{meant}'"):
+        qfix.train(GRID, **{written: 1})
+    with pytest.raises(qfix.OptionError, match="Options of the environment go into env_kwargs"):
+        qfix.train(GRID, is_slippery=False)
 
 
 def test_runs_of_other_worlds_or_features_have_another_digest():

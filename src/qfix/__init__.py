@@ -24,6 +24,7 @@ _HOMES = {
     for module, names in {
         "qfix.errors": (
             "EnvironmentFault",
+            "Interrupted",
             "ModelError",
             "OptionError",
             "QfixError",
@@ -92,6 +93,7 @@ if TYPE_CHECKING:
     from qfix.algorithms import ALGORITHMS
     from qfix.errors import (
         EnvironmentFault,
+        Interrupted,
         ModelError,
         OptionError,
         QfixError,

@@ -42,6 +42,20 @@ class EnvironmentFault(QfixError, RuntimeError):
     records: Any = None
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM ended a training; a KeyboardInterrupt, so that a script ends with it.
+
+    Attributes:
+        run: what had been learned, readable like any finished run.
+    """
+
+    def __init__(self, run: Any) -> None:
+        super().__init__(
+            f"Interrupted after {run.steps:,} steps; what was learned is in the `run` of this exception."
+        )
+        self.run = run
+
+
 def option_error(owner: str, name: str, rule: str, value: object, remedy: str) -> OptionError:
     """The house's sentence for a bad parameter.
 

@@ -34,7 +34,7 @@ import numpy as np
 
 from qfix.algorithms import algorithm as find_algorithm
 from qfix.envs.make import make_env
-from qfix.errors import EnvironmentFault, ModelError, OptionError, option_error
+from qfix.errors import EnvironmentFault, Interrupted, ModelError, OptionError, option_error
 from qfix.explore import Schedule, convergence_warning
 from qfix.mdp import FiniteMDP
 from qfix.run import Run, RunSpec, claim_folder
@@ -44,6 +44,19 @@ _CHUNK_SECONDS = 0.05  # how long an interruption may wait; a tenth at most, as 
 
 # Wrappers that leave the transitions as the environment's own table has them.
 _TRANSPARENT = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics")
+
+# names of other libraries for what is meant here, and the parameters of `train` beside the algorithm's
+_ELSEWHERE = {
+    "learning_rate": "alpha",
+    "lr": "alpha",
+    "discount": "gamma",
+    "discount_factor": "gamma",
+    "exploration": "epsilon",
+    "total_timesteps": "total_steps",
+    "steps": "total_steps",
+    "seed": "seeds",
+}
+_OF_TRAIN = ("total_steps", "seeds", "env_kwargs", "driver", "progress", "features")
 
 Progress = Callable[[int, int, float], None]
 
@@ -82,14 +95,15 @@ def train(
         options: of the algorithm, such as gamma, alpha and epsilon; `qfix train ENV ALGORITHM --help` lists them.
 
     Returns:
-        A Run. After an interruption (Ctrl-C, SIGTERM) its `status` is "interrupted" and it holds what was learned.
+        A Run.
 
     Raises:
         UnknownNameError: no such environment or algorithm.
         OptionError: an option is unknown or out of range, or `out` is not free or not writable; before any
             work starts.
         SpaceError: the spaces do not fit the algorithm.
-        EnvironmentFault: an environment raised or broke its contract; `fault.run` has what was learned.
+        EnvironmentFault: an environment raised or broke its contract; its `run` has what was learned.
+        Interrupted: Ctrl-C or SIGTERM; a KeyboardInterrupt whose `run` has what was learned.
     """
     seed_list = _seeds(seeds)
     if total_steps is not None and (not _is_whole(total_steps) or total_steps < 1):
@@ -142,6 +156,8 @@ def train(
     finally:
         if out is not None and any(trainer.steps_done(run.state)):
             run.save(out)
+    if run.status == "interrupted":
+        raise Interrupted(run)
     return run
 
 
@@ -193,8 +209,10 @@ def make_config(name: str, options: Mapping[str, Any]) -> Any:
     known = [f.name for f in dataclasses.fields(config_class)]
     for option in options:
         if option not in known:
-            near = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
-            hint = f"Did you mean '{near[0]}'?" if near else f"Its options: {', '.join(known)}."
+            names = [*known, *_OF_TRAIN]
+            near = difflib.get_close_matches(_ELSEWHERE.get(option, option), names, n=1, cutoff=0.7)
+            listed = f"Its options: {', '.join(known)}. Options of the environment go into env_kwargs."
+            hint = f"Did you mean '{near[0]}'?" if near else listed
             raise OptionError(f"{name} has no option '{option}'. {hint}")
     return config_class(**options)
 

@@ -12,7 +12,8 @@ from qfix.cli.arguments import Option
 from qfix.errors import OptionError
 
 PREFIX = "env."
-_NOT_SHOWN = ("render_mode", "world", "disable_env_checker", "none")
+# gamma: a world of qfix is made with its own, but what is learned or solved goes by --gamma
+_NOT_SHOWN = ("render_mode", "world", "disable_env_checker", "none", "gamma")
 
 
 def split_env_words(
@@ -34,6 +35,10 @@ def env_options(words: Mapping[str, str | None]) -> dict[str, Any]:
         if text is None:
             raise OptionError(
                 f"The '--{PREFIX}{name}' option needs a value. Got none. Write --{PREFIX}{name} VALUE."
+            )
+        if name == "gamma":
+            raise OptionError(
+                "The discount is not the environment's to choose. Write --gamma in place of --env.gamma."
             )
         kwargs[name.replace("-", "_")] = read.literal(name, text)
     return kwargs
@@ -67,6 +72,18 @@ def make_typed_env(env: str, env_kwargs: Mapping[str, Any]) -> Any:
             names = [name for name in listed.rstrip(".").split(", ") if name not in _NOT_SHOWN]
             message = f"{start} Its options: {', '.join(map(_typed, names)) or 'none'}."
         raise OptionError(read.as_typed(message, environment_options(env))) from error
+
+
+def with_truths(env: str, env_kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Words for true and false read as such where the environment's default is one of them."""
+    from qfix.envs.make import options_of
+
+    defaults = options_of(env) if env_kwargs else {}
+    kwargs = dict(env_kwargs)
+    for name, value in env_kwargs.items():
+        if isinstance(defaults.get(name), bool) and not isinstance(value, bool):
+            kwargs[name] = read.truth(f"{PREFIX}{name.replace('_', '-')}", str(value))
+    return kwargs
 
 
 def _typed(name: str) -> str:

@@ -7,7 +7,13 @@ from typing import Any
 
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
-from qfix.cli.environment import env_options, environment_options, make_typed_env, split_env_words
+from qfix.cli.environment import (
+    env_options,
+    environment_options,
+    make_typed_env,
+    split_env_words,
+    with_truths,
+)
 from qfix.errors import ModelError, OptionError
 
 _USAGE = "qfix solve ENV [--option value ...]"
@@ -16,7 +22,7 @@ _ABOUT = (
     "error: FrozenLake, CliffWalking, Taxi and the worlds of qfix."
 )
 OPTIONS = (
-    Option("gamma", "Discount of future rewards, in [0, 1].", read.number, "X", "0.99"),
+    Option("gamma", "Discount of future rewards, in [0, 1].", read.number, "X", "0.99, or the world's own"),
     Option(
         "method",
         "auto, value_iteration, gauss_seidel, modified_policy_iteration, policy_iteration or linear_program.",
@@ -43,21 +49,25 @@ def run(arguments: list[str]) -> int:
     if len(words.positional) != 1:
         got = f" Got {' '.join(words.positional)!r}." if words.positional else ""
         raise OptionError(f"`qfix solve` needs one environment.{got} Write `qfix solve FrozenLake-v1`.")
-    own = {"gamma": 0.99, "method": "auto", "tol": 1e-8, "json": False}
+    own = {"gamma": None, "method": "auto", "tol": 1e-8, "json": False}
     own |= read.understand(own_words, OPTIONS, "qfix solve")
     try:
-        return _solve(words.positional[0], env_options(env_words), own)
+        env = words.positional[0]
+        return _solve(env, with_truths(env, env_options(env_words)), own)
     except (OptionError, ModelError) as error:
         raise type(error)(read.as_typed(str(error), OPTIONS)) from error
 
 
 def _solve(env_id: str, env_kwargs: dict[str, Any], own: dict[str, Any]) -> int:
     from qfix.experiment import known_model
-    from qfix.mdp import solve, start_value
+    from qfix.mdp import FiniteMDP, solve, start_value
 
     made = make_typed_env(env_id, env_kwargs)
     name = made.spec.id if made.spec is not None else env_id
-    model = known_model(made, own["gamma"])
+    # a world of qfix has a discount of its own
+    world = getattr(made.unwrapped, "mdp", None)
+    usual = world.gamma if isinstance(world, FiniteMDP) else 0.99
+    model = known_model(made, usual if own["gamma"] is None else own["gamma"])
     if model is None:
         raise ModelError(
             f"The environment '{name}' has no table of transitions, so it cannot be solved exactly. Learn on it: "

@@ -14,9 +14,15 @@ from typing import Any
 from qfix.algorithms import ALGORITHMS, algorithm
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
-from qfix.cli.environment import env_options, environment_options, make_typed_env, split_env_words
+from qfix.cli.environment import (
+    env_options,
+    environment_options,
+    make_typed_env,
+    split_env_words,
+    with_truths,
+)
 from qfix.cli.signals import EXIT_CODES, say_when_stopped
-from qfix.errors import EnvironmentFault, OptionError, QfixError
+from qfix.errors import EnvironmentFault, Interrupted, OptionError, QfixError
 
 _USAGE = "qfix train ENV [ALGORITHM] [--option value ...]"
 _ABOUT = (
@@ -74,7 +80,7 @@ def run(arguments: list[str]) -> int:
     env, name = _positional(words.positional)
     from qfix.experiment import choose_algorithm
 
-    env_kwargs = env_options(env_words)
+    env_kwargs = with_truths(env, env_options(env_words))
     made = make_typed_env(env, env_kwargs)
     name = name or choose_algorithm(made.observation_space)
     options = read.options_of_config(importlib.import_module(algorithm(name).module).Config)
@@ -115,6 +121,8 @@ def _train(
         if stopped.run is None or not any(len(r) for r in stopped.run.episodes.returns):
             raise
         fault, result = stopped, stopped.run
+    except Interrupted as stopped:
+        result = stopped.run
     if folder is not None:
         say_when_stopped(f"Interrupted. What was learned is in {folder}.")
     _show(result, folder, own)
@@ -218,7 +226,7 @@ def _help(positional: list[str], env_words: dict[str, str | None]) -> int:
     if envs:
         from qfix.experiment import choose_algorithm
 
-        made = make_typed_env(envs[0], env_options(env_words))
+        made = make_typed_env(envs[0], with_truths(envs[0], env_options(env_words)))
         algorithms = algorithms or [choose_algorithm(made.observation_space)]
         groups[f"Options of {made.spec.id if made.spec else envs[0]}"] = environment_options(envs[0])
     if algorithms:

@@ -87,6 +87,9 @@ def solve(
 
     Source: Puterman (1994), Chapter 6; Bertsekas and Tsitsiklis (1991) for γ = 1.
     """
+    if not isinstance(mdp, FiniteMDP):
+        remedy = "Use FiniteMDP.from_env('FrozenLake-v1', gamma=0.99), from_arrays or from_function."
+        raise option_error("solve", "mdp", "must be a FiniteMDP", mdp, remedy)
     if method not in METHODS:
         raise unknown_name("method", method, METHODS)
     if not tol > 0.0:

@@ -24,7 +24,11 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A run, described. JSON round trip; two specs of one `digest` give the same results."""
+    """A run, described. JSON round trip.
+
+    Two specs of one `digest` give the same results if the environment was given by its id: of an environment passed
+    as an object they hold what its id and its options say, not its wrappers or its own code.
+    """
 
     env: str
     """Id of the environment."""

@@ -64,7 +64,7 @@ class Agent(NamedTuple):
     alpha: np.ndarray  # encoded schedule
     gamma: float
     registers: Registers
-    log: Log
+    log: Any  # Log; None where a state is packed, between two calls, when it is empty
 
 
 class Lane(NamedTuple):

@@ -75,8 +75,8 @@ class TablePolicy:
         if self._is_batch(obs):
             if self._table is not None:
                 return self._table[self._rows(obs)]
-            return np.array([self._values_of(one) for one in obs]).reshape(len(obs), -1)
-        return np.array(self._values_of(obs))
+            return np.array([self._values_at(one) for one in obs]).reshape(len(obs), -1)
+        return np.array(self._values_at(obs))
 
     def predict(self, obs: Any, deterministic: bool = True, rng: np.random.Generator | None = None) -> Any:
         """The action to take: an int at one observation, a (B,) array at a batch.
@@ -104,6 +104,12 @@ class TablePolicy:
 
     def __repr__(self) -> str:
         return f"TablePolicy({self._space}, {self.weights.shape[1]} actions)"
+
+    def _values_at(self, observation: Any) -> np.ndarray:
+        try:
+            return self._values_of(observation)
+        except SpaceError as fault:
+            raise SpaceError(f"An observation must lie in {self._space}. Got {observation!r}.") from fault
 
     def _rows(self, states: Any) -> np.ndarray:
         assert isinstance(self._space, gymnasium.spaces.Discrete)

@@ -166,7 +166,8 @@ class TabularTrainer:
         """All of a state as named arrays; copies."""
         arrays: dict[str, np.ndarray] = {}
         for i, agent in enumerate(state.agents):
-            arrays |= {f"{i}.{name}": array.copy() for name, array in leaves(agent)}
+            # the log is empty between two calls
+            arrays |= {f"{i}.{name}": array.copy() for name, array in leaves(agent._replace(log=None))}
             arrays[f"{i}.history"] = np.array([state.histories[i]])
         for i, world in enumerate(state.worlds):
             arrays[f"{i}.world.actions"] = np.array(world.actions, np.int64)
@@ -196,7 +197,8 @@ class TabularTrainer:
             n_rows = len(weights) if self.blueprint.store == "sparse" and weights is not None else None
             state.histories[i] = self.config.history if history is None else int(history[0])
             like = self.blueprint.agent(seed, n_rows, state.histories[i])
-            state.agents[i] = with_leaves(like, arrays, f"{i}.")
+            kept = with_leaves(like._replace(log=None), arrays, f"{i}.")
+            state.agents[i] = kept._replace(log=like.log)
         for i, world in enumerate(state.worlds):
             if world.running:
                 self._replay(world, self.seeds[i], int(state.agents[i].registers.counts[EPISODE]))
