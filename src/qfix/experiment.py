@@ -37,7 +37,7 @@ from qfix.envs.make import make_env
 from qfix.errors import EnvironmentFault, Interrupted, ModelError, OptionError, option_error
 from qfix.explore import Schedule, convergence_warning
 from qfix.mdp import FiniteMDP
-from qfix.run import Run, RunSpec, claim_folder
+from qfix.run import Run, RunSpec, claim_folder, is_whole
 
 SNAPSHOT_EPISODES = (1, 50, 500)
 _CHUNK_SECONDS = 0.05  # how long an interruption may wait; a tenth at most, as chunks are guessed
@@ -106,7 +106,7 @@ def train(
         Interrupted: Ctrl-C or SIGTERM; a KeyboardInterrupt whose `run` has what was learned.
     """
     seed_list = _seeds(seeds)
-    if total_steps is not None and (not _is_whole(total_steps) or total_steps < 1):
+    if total_steps is not None and (not is_whole(total_steps) or total_steps < 1):
         raise option_error(
             "train", "total_steps", "must be a whole number above 0", total_steps, "Use 100_000."
         )
@@ -281,20 +281,14 @@ def _described(features: np.ndarray | None) -> dict[str, str]:
     return {"features": f"{raw.shape} sha256 {hashlib.sha256(raw.tobytes()).hexdigest()[:16]}"}
 
 
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     remedy = "Use seeds=10 for ten runs, or a list such as [0, 1, 2]."
-    if isinstance(seeds, int | np.integer) and not isinstance(seeds, bool):
+    if is_whole(seeds):
         if seeds < 1:
             raise option_error("train", "seeds", "must be at least 1", seeds, remedy)
         return tuple(range(int(seeds)))
     listed = list(seeds) if isinstance(seeds, Sequence | np.ndarray) and not isinstance(seeds, str) else None
-    if not listed or any(
-        not isinstance(s, int | np.integer) or isinstance(s, bool) or not 0 <= s < 2**63 for s in listed
-    ):
+    if not listed or any(not is_whole(s) or not 0 <= s < 2**63 for s in listed):
         raise option_error(
             "train", "seeds", "must be a count or a list of whole numbers, 0 or above", seeds, remedy
         )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import gymnasium
 import numpy as np
@@ -265,10 +265,10 @@ class Run:
         return policy.predict(states) - int(getattr(self.env.action_space, "start", 0))
 
     def _evaluate(self, policies: Sequence[Any], episodes: int, seed: int) -> Evaluation:
-        if not _is_whole(episodes) or episodes < 1:
+        if not is_whole(episodes) or episodes < 1:
             rule = "must be at least 1, and a whole number"
             raise option_error("evaluate", "episodes", rule, episodes, "Use episodes=1000.")
-        if not _is_whole(seed) or not 0 <= seed < 2**63:
+        if not is_whole(seed) or not 0 <= seed < 2**63:
             raise option_error("evaluate", "seed", "must be a whole number, 0 or above", seed, "Use seed=0.")
         if self.model is not None:
             limit = self.model.max_episode_steps or LONGEST_EPISODE
@@ -357,7 +357,8 @@ def claim_folder(folder: str | Path) -> Path:
     return path
 
 
-def _is_whole(x: Any) -> bool:
+def is_whole(x: Any) -> TypeGuard[int]:
+    """A whole number, NumPy's included; True and False are not meant as numbers."""
     return isinstance(x, int | np.integer) and not isinstance(x, bool)
 
 

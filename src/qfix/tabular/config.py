@@ -123,12 +123,10 @@ class TabularConfig(ABC):
         else:
             alpha = Constant(0.3) if alpha is None else alpha
             epsilon = Constant(0.05) if epsilon is None else epsilon
-        config = dataclasses.replace(self, alpha=alpha, epsilon=epsilon, **self._stored_in(store))
+        kept: Any = self.store if store == "features" else store
+        config = dataclasses.replace(self, alpha=alpha, epsilon=epsilon, store=kept)
         config.check_store(store)
         return config
-
-    def _stored_in(self, store: str) -> dict[str, Any]:
-        return {"store": store} if store != "features" else {}
 
     @property
     def history(self) -> int:

@@ -19,7 +19,7 @@ from qfix.core import td
 from qfix.errors import option_error
 from qfix.mdp.inline import inlined
 from qfix.tabular.behaviour import improve
-from qfix.tabular.config import TabularConfig, require_choice
+from qfix.tabular.config import TABLES, TabularConfig, require_choice
 from qfix.tabular.store import value
 
 _one_step = inlined(td.one_step)
@@ -98,6 +98,6 @@ class Config(TabularConfig):
     def check_store(self, store: str) -> None:
         """First visits need a table."""
         super().check_store(store)
-        if self.first_visit and store in ("tiled", "features"):
+        if self.first_visit and store not in TABLES:
             rule = f"needs a table; '{store}' values have no visits"
             raise option_error("monte_carlo", "first_visit", rule, True, "Use first_visit=False.")

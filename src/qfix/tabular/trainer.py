@@ -135,9 +135,7 @@ class TabularTrainer:
         """Every seed before its first step."""
         agents = [self.blueprint.agent(seed) for seed in self.seeds]
         self._set_mark(agents[0])
-        live = self.driver == "live"
-        worlds = [LiveWorld(self._make_env(), []) for _ in self.seeds] if live else []
-        return State(agents, [self.config.history] * len(agents), worlds)
+        return State(agents, [self.config.history] * len(agents), self._worlds())
 
     def advance(self, state: State, steps: int) -> tuple[State, Records]:
         """Exactly `steps` more environment steps of every seed.
@@ -182,7 +180,7 @@ class TabularTrainer:
             OptionError: an array is missing or is not like this trainer's.
             EnvironmentFault: the replayed episode ended early: the environment does not repeat itself.
         """
-        state = self.start()
+        state = State([], [], self._worlds())
         for i, world in enumerate(state.worlds):
             for name in ("running", "actions", "action"):
                 if f"{i}.world.{name}" not in arrays:
@@ -195,10 +193,10 @@ class TabularTrainer:
         for i, seed in enumerate(self.seeds):
             weights, history = arrays.get(f"{i}.store.weights"), arrays.get(f"{i}.history")
             n_rows = len(weights) if self.blueprint.store == "sparse" and weights is not None else None
-            state.histories[i] = self.config.history if history is None else int(history[0])
+            state.histories.append(self.config.history if history is None else int(history[0]))
             like = self.blueprint.agent(seed, n_rows, state.histories[i])
             kept = with_leaves(like._replace(log=None), arrays, f"{i}.")
-            state.agents[i] = kept._replace(log=like.log)
+            state.agents.append(kept._replace(log=like.log))
         for i, world in enumerate(state.worlds):
             if world.running:
                 self._replay(world, self.seeds[i], int(state.agents[i].registers.counts[EPISODE]))
@@ -268,8 +266,11 @@ class TabularTrainer:
                 self._grow(state, i)
             except EnvironmentFault as fault:
                 raise self._fault(self.seeds[i], counts, str(fault)) from fault
-        elif counts[EPISODE] == counts[MARK]:
+        else:
             self._take_snapshot(state, i, records)
+
+    def _worlds(self) -> list[LiveWorld]:
+        return [LiveWorld(self._make_env(), []) for _ in self.seeds] if self.driver == "live" else []
 
     def _grow(self, state: State, i: int) -> None:
         agent, seed = state.agents[i], self.seeds[i]
@@ -284,6 +285,7 @@ class TabularTrainer:
             agent.registers.counts[LOGGED] = 0
 
     def _take_snapshot(self, state: State, i: int, records: Records) -> None:
+        """Keep the values if a seed has come to the mark."""
         counts = state.agents[i].registers.counts
         if counts[EPISODE] == counts[MARK]:
             snapshot = Snapshot(int(counts[EPISODE]), int(counts[STEP]), self.action_values(state, i))
