@@ -23,8 +23,11 @@ _HOMES = {
     name: module
     for module, names in {
         "qfix.errors": (
+            "CheckpointError",
             "EnvironmentFault",
+            "FolderError",
             "Interrupted",
+            "LockedError",
             "ModelError",
             "OptionError",
             "QfixError",
@@ -92,8 +95,11 @@ def __dir__() -> list[str]:
 if TYPE_CHECKING:
     from qfix.algorithms import ALGORITHMS
     from qfix.errors import (
+        CheckpointError,
         EnvironmentFault,
+        FolderError,
         Interrupted,
+        LockedError,
         ModelError,
         OptionError,
         QfixError,

@@ -56,6 +56,18 @@ class Interrupted(KeyboardInterrupt):
         self.run = run
 
 
+class FolderError(QfixError, OSError):
+    """The folder of a run is missing, damaged, or not what it says."""
+
+
+class CheckpointError(FolderError):
+    """A checkpoint is missing or damaged."""
+
+
+class LockedError(FolderError):
+    """Another process is writing the run."""
+
+
 def option_error(owner: str, name: str, rule: str, value: object, remedy: str) -> OptionError:
     """The house's sentence for a bad parameter.
 
