@@ -18,7 +18,7 @@ from qfix.explore import as_initial, as_schedule
 from qfix.explore.strategies import VALUE_DIFFERENCE
 from qfix.mdp import FiniteMDP
 from qfix.mdp.simulate import episode_seed
-from qfix.tabular.behaviour import Behaviour
+from qfix.tabular.behaviour import WINDOW, Behaviour, Watch
 from qfix.tabular.config import TabularConfig
 from qfix.tabular.kernel import Agent, Log, Registers
 from qfix.tabular.store import Dense, Features, Linear, Sparse, Tiles, find_slot
@@ -170,6 +170,7 @@ class Blueprint:
             encoded.schedule,
             np.full(rows, encoded.schedule[2]),
             np.zeros(n_actions),
+            Watch(np.full((WINDOW, 3), np.nan), np.zeros(2, np.int64), np.array([np.inf, -np.inf])),
         )
         counts = np.zeros(9, np.int64)
         counts[MARK] = -1

@@ -39,6 +39,8 @@ _vdbe_update = inlined(bonuses.vdbe_update)
 _epsilon_greedy_value = inlined(td.epsilon_greedy_value)
 
 _32 = np.uint64(32)
+WINDOW = 256  # updates that are watched; a power of two
+_LAST_PLACE = np.uint64(WINDOW - 1)
 
 
 class Clock(NamedTuple):
@@ -55,6 +57,19 @@ def next_tick(clock):
     return Clock(clock.step + 1, clock.episode, clock.step_in_episode + 1)
 
 
+class Watch(NamedTuple):
+    """What is noted of every update and every action, to be measured now and then. Nothing is decided by it."""
+
+    updates: (
+        np.ndarray
+    )  # (WINDOW, 3) float64: value before, step size and TD error of the last update in each of the
+    # latest steps; NaN where there was none
+    explored: (
+        np.ndarray
+    )  # (2,) int64: exploratory actions since the last measurement; the step that was made at
+    rewards: np.ndarray  # (2,) float64: lowest and highest reward of a live environment
+
+
 class Behaviour(NamedTuple):
     """An encoded exploration strategy, and what it remembers."""
 
@@ -63,6 +78,7 @@ class Behaviour(NamedTuple):
     schedule: np.ndarray  # encoded
     rate: np.ndarray  # (rows,) float64: epsilon of each state under VDBE; (0,) under the others
     scratch: np.ndarray  # (A,) float64
+    watch: Watch
 
 
 @inlined
@@ -121,9 +137,12 @@ def act(behaviour, store, x, clock, stream):
     if is_epsilon_greedy(behaviour):
         # The upper half of the bits decides whether, the lower half which.
         if np.float64(bits >> _32) * 2.0**-32 < exploration_rate(behaviour, store, x, clock):
+            behaviour.watch.explored[0] += 1
             return pick(store.weights.shape[1], bits), stream
         return greedy_action(store, x, bits), stream
-    return act_by_preferences(behaviour, store, x, clock, bits), stream
+    a = act_by_preferences(behaviour, store, x, clock, bits)
+    behaviour.watch.explored[0] += value(store, x, a) < best_value(store, x)
+    return a, stream
 
 
 @outlined
@@ -213,11 +232,15 @@ def expected_value(behaviour, store, x, clock):
 
 
 @inlined
-def settle_behaviour(behaviour, x, alpha_td_abs):
-    """Let the behaviour take note of how much a value of x moved."""
+def settle_behaviour(behaviour, clock, x, q, rate, error):
+    """Let the behaviour take note of an update of a value q at x."""
+    place = np.uint64(clock.step) & _LAST_PLACE
+    behaviour.watch.updates[place, 0] = q
+    behaviour.watch.updates[place, 1] = rate
+    behaviour.watch.updates[place, 2] = error
     if behaviour.kind == _VALUE_DIFFERENCE:
-        sigma = behaviour.params[0]
-        behaviour.rate[x] = _vdbe_update(behaviour.rate[x], alpha_td_abs, sigma, behaviour.params[1])
+        moved = abs(rate * error)
+        behaviour.rate[x] = _vdbe_update(behaviour.rate[x], moved, behaviour.params[0], behaviour.params[1])
 
 
 @inlined
@@ -225,5 +248,5 @@ def improve(store, behaviour, alpha, clock, x, a, target):
     """One update of q(x, a) towards a target, with all that hangs on it: (step size, TD error before)."""
     rate = step_size(alpha, store, x, a, clock)
     error = approach(store, x, a, rate, target)
-    settle_behaviour(behaviour, x, abs(rate * error))
+    settle_behaviour(behaviour, clock, x, target - error, rate, error)
     return rate, error

@@ -47,7 +47,7 @@ class Memory(NamedTuple):
             i = row(store, t.x, k)
             self.estimates[chosen, i, t.a] += rate * error * activity(store, t.x, k)
             write(store, i, t.a, 0.5 * (self.estimates[0, i, t.a] + self.estimates[1, i, t.a]))
-        settle_behaviour(behaviour, t.x, abs(0.5 * rate * error))
+        settle_behaviour(behaviour, clock, t.x, target - error, 0.5 * rate, error)
         return stream
 
 

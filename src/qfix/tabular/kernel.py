@@ -258,6 +258,9 @@ def observe_live(agent, begins, observation, reward, terminated, truncated):
     if begins:
         lane = enter(agent, lane, 0, np.uint64(0), x)
     else:
+        rewards = agent.behaviour.watch.rewards
+        rewards[0] = min(rewards[0], reward)
+        rewards[1] = max(rewards[1], reward)
         lane = experience(agent, lane, 0, np.uint64(0), x, reward, terminated, truncated)
     save(agent.registers, lane)
     return -lane.status if lane.status != FINE else lane.a

@@ -65,7 +65,7 @@ class Memory(NamedTuple):
             lay(self.traces, r, t.a, self.traces.size[r, t.a] + increment * activity(store, t.x, k))
         follow(self.traces, store, _true_online_trace_step(rate, error, q, self.q_old[0]))
         add(store, t.x, t.a, _true_online_feature_step(rate, q, self.q_old[0]))
-        settle_behaviour(behaviour, t.x, abs(rate * error))
+        settle_behaviour(behaviour, clock, t.x, q, rate, error)
         self.q_old[0] = q_next
         self.decay[0] = _trace_decay(t.discount, self.lambda_)
         return stream

@@ -48,12 +48,13 @@ class Memory(NamedTuple):
         """Move every pair with a trace."""
         best = best_value(store, t.x_next)
         is_greedy = value(store, t.x_next, t.a_next) == best
-        error = _td_error(_one_step(t.reward, t.discount, best), value(store, t.x, t.a))
+        q = value(store, t.x, t.a)
+        error = _td_error(_one_step(t.reward, t.discount, best), q)
         for k in range(n_active(store)):
             lay(self.traces, row(store, t.x, k), t.a, activity(store, t.x, k))
         rate = step_size(alpha, store, t.x, t.a, clock)
         follow(self.traces, store, rate * error)
-        settle_behaviour(behaviour, t.x, abs(rate * error))
+        settle_behaviour(behaviour, clock, t.x, q, rate, error)
         if is_greedy:
             decay(self.traces, _trace_decay(t.discount, self.lambda_))
         else:
