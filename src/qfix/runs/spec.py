@@ -5,10 +5,28 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import platform
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import metadata
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+from qfix.errors import FolderError, OptionError, option_error
+from qfix.runs.files import read_regular, strict_json, write_atomically
+
+SPEC = "spec.json"
+FORMAT = 1
+LONGEST_SPEC = 4 << 20
+MOST_SEEDS = 100_000
+MOST_SNAPSHOTS = 10_000
+MOST_VALUES = 100_000  # in the options of an environment or an algorithm
+DEEPEST = 16
+LONGEST_TEXT = 10_000
 
 
 def versions() -> dict[str, str]:
@@ -46,6 +64,14 @@ class RunSpec:
     """How the environment is stepped."""
     versions: dict[str, str] = field(default_factory=versions)
     """Versions of what computes the result."""
+    metrics_every: int = 1_000
+    """Environment steps of a seed between two rows of metrics."""
+    snapshot_episodes: tuple[int, ...] = (1, 50, 500)
+    """Episodes of the first seed after which its action values are kept."""
+    eval_episodes: int = 0
+    """Episodes of each evaluation while training; 0 for none."""
+    env_given: str = "id"
+    """Whether the environment can be made again from its id and options ("id") or was passed as an "object"."""
 
     @property
     def digest(self) -> str:
@@ -54,11 +80,236 @@ class RunSpec:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able form."""
-        plain = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return json.loads(json.dumps(plain | {"seeds": list(self.seeds)}, default=repr))
+        """JSON-able form. What JSON does not have is named by its `repr`: it can be compared, not made again."""
+        return {f.name: as_json(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> RunSpec:
-        """The inverse of `to_dict`."""
-        return cls(**(data | {"seeds": tuple(data["seeds"])}))
+        """The inverse of `to_dict`, of what may be a stranger's.
+
+        Raises:
+            OptionError: a field is missing, unknown, or not what it should be; names it.
+        """
+        if not isinstance(data, dict):
+            raise OptionError(f"A RunSpec must be made of a table of its fields. Got {type(data).__name__}.")
+        names = [f.name for f in dataclasses.fields(cls)]
+        for name in names:
+            if name not in data:
+                raise OptionError(f"The '{name}' parameter of RunSpec is missing. Give every field.")
+        for name in data:
+            if name not in names:
+                raise OptionError(f"RunSpec has no field {name[:80]!r}. Its fields: {', '.join(names)}.")
+        for name, (fits, rule) in _RULES.items():
+            if not fits(data[name]):
+                said = repr(data[name])
+                raise OptionError(
+                    f"The '{name}' parameter of RunSpec must be {rule}. Got {said[:80]}"
+                    f"{' ...' if len(said) > 80 else ''}. Describe the run anew."
+                )
+        lists = {name: tuple(data[name]) for name in ("seeds", "snapshot_episodes")}
+        return cls(**(data | lists))
+
+    # In a run's folder
+
+    def save(self, folder: str | Path) -> Path:
+        """Write spec.json; returns its path.
+
+        Raises:
+            OptionError: a field is not what it should be, so that it could not be read again.
+            FolderError: the folder cannot be written.
+        """
+        plain = self.to_dict()
+        RunSpec.from_dict(plain)
+        path = Path(folder) / SPEC
+        write_atomically(
+            path, json.dumps({"format": FORMAT} | plain, indent=1, allow_nan=False).encode() + b"\n"
+        )
+        return path
+
+    @classmethod
+    def load(cls, folder: str | Path) -> RunSpec:
+        """Read spec.json, which may be a stranger's.
+
+        Raises:
+            FolderError: it is not there, damaged, or of a later version of qfix.
+        """
+        path = Path(folder) / SPEC
+        data = strict_json(read_regular(folder, SPEC, LONGEST_SPEC), path)
+        form = data.pop("format", None) if isinstance(data, dict) else None
+        if not _is_whole(form, 1, 10**9):
+            raise FolderError(
+                f"{path} is no description of a run: it has no 'format'. Restore it from a copy."
+            )
+        if form != FORMAT:
+            raise FolderError(f"{path} has format {form}; this version of qfix reads {FORMAT}. Update qfix.")
+        try:
+            return cls.from_dict(data)
+        except OptionError as fault:
+            raise FolderError(f"{path} does not describe a run. {fault}") from fault
+
+    # Against another
+
+    def with_total_steps(self, total_steps: int) -> RunSpec:
+        """The same run, longer or shorter.
+
+        Raises:
+            OptionError: no whole number of steps above 0.
+        """
+        if not _is_whole(total_steps, 1, 2**62):
+            rule = "must be a whole number in [1, 2**62]"
+            raise option_error("RunSpec", "total_steps", rule, total_steps, "Use 100_000.")
+        return dataclasses.replace(self, total_steps=int(total_steps))
+
+    def differences(self, other: RunSpec) -> list[str]:
+        """Names of the fields that differ, such as "seeds" and "config.gamma"; versions are compared apart."""
+        found: list[str] = []
+        mine, its = self.to_dict(), other.to_dict()
+        for name in mine:
+            if name == "versions" or _same(mine[name], its[name]):
+                continue
+            if isinstance(mine[name], dict):
+                keys = sorted(mine[name].keys() | its[name].keys())
+                absent = object()
+                found += [
+                    f"{name}.{key}"
+                    for key in keys
+                    if not _same(mine[name].get(key, absent), its[name].get(key, absent))
+                ]
+            else:
+                found.append(name)
+        return found
+
+    def version_differences(self, other: RunSpec) -> list[str]:
+        """What computes the result and is not the same, such as "numpy 2.1.0, there 2.3.1"."""
+        names = sorted(self.versions.keys() | other.versions.keys())
+        pairs = [(name, self.versions.get(name, "none"), other.versions.get(name, "none")) for name in names]
+        return [f"{name} {mine}, there {its}" for name, mine, its in pairs if mine != its]
+
+
+def as_json(value: Any) -> Any:
+    """A value in JSON form: NumPy's as Python's, tuples as lists, and what JSON does not have by its `repr`.
+
+    >>> as_json({"size": np.int64(4), "span": (0.0, float("inf")), 3: None})
+    {'size': 4, 'span': [0.0, 'inf'], '3': None}
+    """
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_json(item) for item in value]
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return float(value)
+    return repr(value)
+
+
+def survives_json(value: Any) -> bool:
+    """Whether a value is the same again after it was written to a file and read: options of an environment may not be.
+
+    >>> survives_json({"map_name": "8x8", "slip": 0.1}), survives_json({"size": (4, 4)})
+    (True, False)
+    """
+    return _same(value, as_json(value)) and _is_plain(as_json(value))
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal in value and in kind: 1, 1.0 and True are three things, and what is equal to everything is not."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+# What each field may be
+
+
+def _is_whole(value: Any, low: int, high: int) -> bool:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return whole and low <= value <= high
+
+
+def _is_line(value: Any, longest: int = 1_000) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= longest and value.isprintable()
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch("[a-z][a-z0-9_]{0,63}", value) is not None
+
+
+def _are_whole(value: Any, low: int, high: int, fewest: int, most: int) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and fewest <= len(value) <= most
+        and all(_is_whole(x, low, high) for x in value)
+        and len(set(value)) == len(value)
+    )
+
+
+def _is_plain(value: Any) -> bool:
+    """A table of plain values, not too deep and not too large."""
+    if not isinstance(value, dict):
+        return False
+    seen, level = 0, [value]
+    for _ in range(DEEPEST):
+        below: list[Any] = []
+        for item in level:
+            seen += 1
+            if isinstance(item, dict):
+                if not all(isinstance(key, str) and len(key) <= LONGEST_TEXT for key in item):
+                    return False
+                below.extend(item.values())
+            elif isinstance(item, list | tuple):
+                below.extend(item)
+            elif isinstance(item, str):
+                if len(item) > LONGEST_TEXT:
+                    return False
+            elif isinstance(item, float):
+                if not math.isfinite(item):
+                    return False
+            elif item is not None and not isinstance(item, bool | int):
+                return False
+        if seen + len(below) > MOST_VALUES:
+            return False
+        if not below:
+            return True
+        level = below
+    return False
+
+
+def _are_versions(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and len(value) <= 100
+        and all(_is_line(x, 200) for pair in value.items() for x in pair)
+    )
+
+
+_PLAIN = (
+    f"a table of plain values: at most {MOST_VALUES:,}, {DEEPEST} levels deep, "
+    f"texts of {LONGEST_TEXT:,} characters"
+)
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "env": (_is_line, "a text of at most 1,000 printable characters"),
+    "env_kwargs": (_is_plain, _PLAIN),
+    "algorithm": (_is_name, "a name of small letters, digits and underscores"),
+    "config": (_is_plain, _PLAIN),
+    "seeds": (
+        lambda x: _are_whole(x, 0, 2**63 - 1, 1, MOST_SEEDS),
+        f"1 to {MOST_SEEDS:,} different whole numbers in [0, 2**63)",
+    ),
+    "total_steps": (lambda x: _is_whole(x, 1, 2**62), "a whole number in [1, 2**62]"),
+    "driver": (_is_name, "a name of small letters, digits and underscores"),
+    "versions": (_are_versions, "a table of names and versions"),
+    "metrics_every": (lambda x: _is_whole(x, 1, 2**62), "a whole number in [1, 2**62]"),
+    "snapshot_episodes": (
+        lambda x: _are_whole(x, 1, 2**62, 0, MOST_SNAPSHOTS),
+        f"at most {MOST_SNAPSHOTS:,} different whole numbers in [1, 2**62]",
+    ),
+    "eval_episodes": (lambda x: _is_whole(x, 0, 10**9), "a whole number in [0, 10**9]"),
+    "env_given": (lambda x: x in ("id", "object"), '"id" or "object"'),
+}

@@ -1,0 +1,530 @@
+"""Checkpoints of a run: arrays and what they mean, published whole, and checked before they are believed.
+
+    checkpoints/000000120000/state.safetensors     the arrays, as the safetensors library would write them
+    checkpoints/000000120000/manifest.json         step, info, size and SHA-256 of each file, and of the manifest itself
+
+A checkpoint is written to a temporary folder, forced to the disk, and renamed: whoever reads sees all of it or
+nothing. The checksum is against accidents, not attackers: it says that what is read is what was written. SHA-256,
+because processors compute it at 1 to 2 GB/s, anybody can check it by hand, and it runs in a second thread while the
+disk works.
+
+What is read may be a stranger's. No size is believed before it is compared with the file's real one, and nothing
+outside of the run's folder is opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from qfix.errors import CheckpointError, FolderError, option_error
+from qfix.runs.files import (
+    TEMPORARY,
+    folder_error,
+    fsync_folder,
+    is_folder,
+    open_regular,
+    read_into,
+    read_regular,
+    remove,
+    remove_leftovers,
+    strict_json,
+    write_new,
+)
+
+FOLDER = "checkpoints"
+STATE = "state.safetensors"
+MANIFEST = "manifest.json"
+FORMAT = 1
+LONGEST_MANIFEST = 4 << 20
+LONGEST_HEADER = 16 << 20
+LARGEST_STEP = 2**62
+
+_DTYPES = {
+    "BOOL": np.dtype("bool"),
+    "I8": np.dtype("<i1"),
+    "U8": np.dtype("<u1"),
+    "I16": np.dtype("<i2"),
+    "U16": np.dtype("<u2"),
+    "I32": np.dtype("<i4"),
+    "U32": np.dtype("<u4"),
+    "I64": np.dtype("<i8"),
+    "U64": np.dtype("<u8"),
+    "F16": np.dtype("<f2"),
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+}
+_CODES = {dtype: code for code, dtype in _DTYPES.items()}
+# a step, and a number where a checkpoint of that step was there already and was just about to be replaced
+_NAME = re.compile(r"([0-9]{12}|[1-9][0-9]{12,18})(?:-([1-9][0-9]{0,5}))?")
+_PIECE = 8 << 20  # bytes that are read before they are handed to the thread that hashes
+_MOST_DIMENSIONS = 32
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a checkpoint held."""
+
+    step: int
+    """Environment steps of each seed at which it was taken."""
+    arrays: dict[str, np.ndarray]
+    """The arrays, each with memory of its own, writable and in C order."""
+    info: dict[str, Any]
+    """What was written with them; `info["score"]`, if there, ranks checkpoints: higher is better."""
+    path: Path
+    """Its folder."""
+    skipped: list[str] = field(default_factory=list)
+    """Checkpoints that would have come first, and what is wrong with each."""
+
+
+class _Entry(NamedTuple):
+    """A name in the folder of checkpoints; the largest is the latest."""
+
+    step: int
+    version: int
+    name: str
+
+
+# Writing
+
+
+def write_checkpoint(
+    folder: str | Path,
+    step: int,
+    arrays: Mapping[str, np.ndarray],
+    info: Mapping[str, Any],
+    keep_last: int = 3,
+    best: int | None = None,
+) -> Path:
+    """Write a checkpoint, and remove older ones: all but the last few and the best.
+
+    Only for who holds the lock of the run. A checkpoint of the same step is replaced, and there is a whole one of it at
+    any moment. Checkpoints of later steps stay.
+
+    Args:
+        folder: of the run.
+        step: environment steps of each seed.
+        arrays: of booleans, whole numbers or floats; they must not change meanwhile.
+        info: JSON; "score" in it, a number or None, says how good the checkpoint is, higher being better.
+        keep_last: how many to keep, this one included.
+        best: step of the one to keep beside them; None for the one with the highest score.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        OptionError: an array or `info` cannot be kept in a file.
+        CheckpointError: the disk is full, or the folder cannot be written. The checkpoints before are as they were.
+    """
+    _check_options(step, keep_last)
+    header, pieces = _as_safetensors(arrays)
+    _as_manifest(step, info, 0, "")  # what cannot be kept is known before anything is written
+    within = Path(folder) / FOLDER
+    temporary = within / f"{TEMPORARY}{secrets.token_hex(8)}"
+    path = within / f"{step:012d}"
+    try:
+        if not os.path.lexists(within):
+            within.mkdir()
+            fsync_folder(folder)
+        if not is_folder(within):
+            raise CheckpointError(f"{within} is not a folder. A run's folder holds no links; remove it.")
+        remove_leftovers(within)
+        temporary.mkdir()
+        try:
+            digest = _write_hashed(temporary / STATE, header, *pieces)
+            size = len(header) + sum(map(len, pieces))
+            write_new(temporary / MANIFEST, _as_manifest(step, info, size, digest))
+            fsync_folder(temporary)
+            _publish(temporary, path)
+        except BaseException:
+            remove(temporary)
+            raise
+    except CheckpointError:
+        raise
+    except OSError as fault:
+        raise folder_error("write the checkpoint", path, fault, CheckpointError) from fault
+    _prune(Path(folder), step, keep_last, best)
+    return path
+
+
+def remove_checkpoints_after(folder: str | Path, step: int) -> list[int]:
+    """Remove the checkpoints of later steps, of a future that a rolled-back run has given up; returns their steps."""
+    later = [entry for entry in _entries(folder) if entry.step > step]
+    for entry in later:
+        _retire(Path(folder) / FOLDER / entry.name)
+    return sorted({entry.step for entry in later})
+
+
+def _check_options(step: int, keep_last: int) -> None:
+    owner = "write_checkpoint"
+    if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step <= LARGEST_STEP:
+        raise option_error(owner, "step", "must be a whole number in [0, 2**62]", step, "Use run.steps.")
+    if not isinstance(keep_last, int) or keep_last < 1:
+        rule = "must be a whole number, 1 or above"
+        raise option_error(owner, "keep_last", rule, keep_last, "Use keep_last=3.")
+
+
+def _as_safetensors(arrays: Mapping[str, np.ndarray]) -> tuple[bytes, list[memoryview]]:
+    """Header and contents of a safetensors file; the contents are the arrays' own memory where it is in order."""
+    described: dict[str, Any] = {}
+    kept: list[np.ndarray] = []
+    at = 0
+    for name in sorted(arrays, key=lambda name: -np.asarray(arrays[name]).dtype.itemsize):
+        array = np.asarray(arrays[name], order="C")
+        dtype = array.dtype.newbyteorder("<")
+        if not isinstance(name, str) or name == "__metadata__" or dtype not in _CODES:
+            rule = "must have names and hold booleans, whole numbers or floats of 16 to 64 bits"
+            remedy = "Convert it first, for example with .astype(np.float64)."
+            raise option_error("write_checkpoint", "arrays", rule, f"{name}: {array.dtype}", remedy)
+        array = array.astype(dtype, copy=False)
+        offsets = [at, at := at + array.nbytes]
+        described[name] = {"dtype": _CODES[dtype], "shape": list(array.shape), "data_offsets": offsets}
+        kept.append(array)
+    text = json.dumps(described, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # arrays begin where they are aligned
+    if len(text) > LONGEST_HEADER:
+        rule = f"must be few enough to be named in {LONGEST_HEADER:,} bytes"
+        raise option_error("write_checkpoint", "arrays", rule, len(arrays), "Stack arrays of the same kind.")
+    pieces = [array.reshape(-1).view(np.uint8).data for array in kept]
+    return len(text).to_bytes(8, "little") + text, pieces
+
+
+def _write_hashed(path: Path, *pieces: bytes | memoryview) -> str:
+    """Write a file while a second thread takes the hash."""
+    hashed = hashlib.sha256()
+
+    def take() -> None:
+        for piece in pieces:
+            hashed.update(piece)
+
+    with ThreadPoolExecutor(1) as thread:
+        taken = thread.submit(take)
+        write_new(path, *pieces)
+        taken.result()
+    return hashed.hexdigest()
+
+
+def _as_manifest(step: int, info: Mapping[str, Any], size: int, digest: str) -> bytes:
+    files = {STATE: {"bytes": size, "sha256": digest}}
+    try:
+        plain = json.dumps(
+            {"format": FORMAT, "step": step, "info": dict(info), "files": files}, allow_nan=False
+        )
+        content = strict_json(plain.encode(), Path(MANIFEST))
+        told = json.dumps(content | {"sha256": _digest(content)}, indent=1, allow_nan=False).encode() + b"\n"
+        if len(told) + 128 > LONGEST_MANIFEST:
+            raise ValueError(f"it has more than {LONGEST_MANIFEST:,} bytes")
+    except (TypeError, ValueError, RecursionError, FolderError) as fault:
+        rule = f"must be JSON with finite numbers ({fault})"
+        remedy = "Use None for what is no number, and the arrays for what is large."
+        raise option_error("write_checkpoint", "info", rule, "something else", remedy) from fault
+    return told
+
+
+def _digest(content: dict[str, Any]) -> str:
+    """Checksum of a manifest, by its meaning."""
+    text = json.dumps(content, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _publish(temporary: Path, path: Path) -> None:
+    """Rename into place. Where the step is there already, the new one is published beside it first."""
+    old = [entry for entry in _entries(path.parent.parent) if entry.step == int(path.name)]
+    if not old:
+        os.rename(temporary, path)
+        fsync_folder(path.parent)
+        return
+    beside = path.with_name(f"{path.name}-{max(entry.version for entry in old) + 1}")
+    os.rename(temporary, beside)
+    fsync_folder(path.parent)
+    for entry in old:
+        _retire(path.with_name(entry.name))
+    os.rename(beside, path)
+    fsync_folder(path.parent)
+
+
+def _retire(path: Path) -> None:
+    """Remove a checkpoint: gone from the list at once, so that nobody finds half of it."""
+    aside = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
+    with contextlib.suppress(OSError):
+        os.rename(path, aside)
+        remove(aside)
+
+
+def _prune(folder: Path, written: int, keep_last: int, best: int | None) -> None:
+    entries = [entry for entry in _entries(folder) if entry.step <= written]
+    steps = sorted({entry.step for entry in entries}, reverse=True)
+    keep = set(steps[:keep_last])
+    if best is None:
+        ranked = _ranked(folder, entries)
+        best = ranked[0].step if ranked else None
+    for entry in entries:
+        if entry.step not in keep and entry.step != best:
+            _retire(folder / FOLDER / entry.name)
+
+
+# Looking
+
+
+def list_checkpoints(folder: str | Path) -> list[int]:
+    """Steps of the checkpoints of a run, the first first; whether they are intact is not looked at."""
+    within = Path(folder) / FOLDER
+    return sorted({entry.step for entry in _entries(folder) if is_folder(within / entry.name)})
+
+
+def read_info(folder: str | Path, step: int) -> dict[str, Any]:
+    """The `info` of a checkpoint, without its arrays.
+
+    Raises:
+        CheckpointError: there is none of that step, or its manifest is damaged.
+    """
+    named = [entry for entry in _entries(folder) if entry.step == step]
+    if not named:
+        raise _nothing(folder, f"no checkpoint of step {step:,}", [])
+    return _read_manifest(Path(folder), named[0])["info"]
+
+
+def _entries(folder: str | Path) -> list[_Entry]:
+    """What has the name of a checkpoint, the latest first."""
+    within = Path(folder) / FOLDER
+    if not is_folder(within):
+        return []
+    try:
+        names = os.listdir(within)
+    except OSError as fault:
+        raise folder_error("read", within, fault, CheckpointError) from fault
+    found = [(name, match) for name in names if (match := _NAME.fullmatch(name))]
+    return sorted((_Entry(int(m[1]), int(m[2] or 0), name) for name, m in found), reverse=True)
+
+
+def _ranked(folder: Path, entries: list[_Entry]) -> list[_Entry]:
+    """Those with a score, the best first; of equals the latest."""
+    scored = []
+    for entry in entries:
+        with contextlib.suppress(FolderError):
+            score = _read_manifest(folder, entry)["info"].get("score")
+            if isinstance(score, int | float) and not isinstance(score, bool):
+                scored.append((score, entry))
+    return [entry for _, entry in sorted(scored, reverse=True)]
+
+
+# Reading
+
+
+def read_checkpoint(folder: str | Path, step: int | Literal["last", "best"] = "last") -> Checkpoint:
+    """Read a checkpoint, checked.
+
+    Args:
+        folder: of the run.
+        step: of the checkpoint; "last" and "best" go on to the one before where one is damaged, and say so in
+            `skipped`.
+
+    Raises:
+        CheckpointError: there is none, or none that is intact; says what is wrong with each.
+    """
+    folder = Path(folder)
+    if not (step in ("last", "best") if isinstance(step, str) else _is_step(step)):
+        rule = 'must be "last", "best" or a step'
+        raise option_error("read_checkpoint", "step", rule, step, 'Use "last".')
+    for _ in range(5):  # a writer may remove or replace what is just being read
+        entries = wanted = _entries(folder)
+        if step == "best":
+            wanted = _ranked(folder, entries)
+        elif step != "last":
+            wanted = [entry for entry in entries if entry.step == step]
+        skipped: list[str] = []
+        for entry in wanted:
+            path = folder / FOLDER / entry.name
+            before = _identity(path)
+            try:
+                manifest, arrays = _read(folder, entry)
+            except FolderError as fault:
+                if _identity(path) != before:
+                    break
+                skipped.append(f"{entry.name}: {fault}")
+                continue
+            return Checkpoint(entry.step, arrays, manifest["info"], path, skipped)
+        else:
+            break
+    said = {"last": "no intact checkpoint", "best": "no intact checkpoint with a score"}
+    raise _nothing(folder, said.get(str(step)) or f"no intact checkpoint of step {step:,}", skipped)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a folder from another one that takes its name."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns
+
+
+def _is_step(step: object) -> bool:
+    return isinstance(step, int) and not isinstance(step, bool)
+
+
+def _nothing(folder: str | Path, what: str, skipped: list[str]) -> CheckpointError:
+    steps = list_checkpoints(folder)
+    there = f" There are checkpoints of the steps {', '.join(map(str, steps[-20:]))}." if steps else ""
+    wrong = "".join(f"\n  {line}" for line in skipped)
+    return CheckpointError(
+        f"{folder} has {what}.{there} The metrics and episodes in metrics.db can still be read; to learn on, start "
+        f"the run anew or restore the folder from a copy.{' What is wrong:' if wrong else ''}{wrong}"
+    )
+
+
+def _read(folder: Path, entry: _Entry) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    manifest = _read_manifest(folder, entry)
+    told = manifest["files"][STATE]
+    name = f"{FOLDER}/{entry.name}/{STATE}"
+    path = folder / name
+    descriptor, size = open_regular(folder, name)
+    try:
+        if size != told["bytes"]:
+            raise CheckpointError(f"{path} has {size:,} bytes, and should have {told['bytes']:,}.")
+        hashed, arrays = _read_hashed(descriptor, size, path)
+    except MemoryError as fault:
+        raise CheckpointError(f"{path} needs {size:,} bytes of memory, more than there are.") from fault
+    finally:
+        os.close(descriptor)
+    if hashed != told["sha256"]:
+        raise CheckpointError(f"{path} is not what was written: its SHA-256 has changed.")
+    for key, array in arrays.items():
+        if array.dtype == bool and array.size and array.reshape(-1).view(np.uint8).max() > 1:
+            raise CheckpointError(
+                f"{path} is damaged: the array {key!r} holds what is neither true nor false."
+            )
+    return manifest, arrays
+
+
+def _read_manifest(folder: Path, entry: _Entry) -> dict[str, Any]:
+    """A manifest that is what it says.
+
+    Raises:
+        FolderError: it is not.
+    """
+    name = f"{FOLDER}/{entry.name}/{MANIFEST}"
+    path = folder / name
+    content = strict_json(read_regular(folder, name, LONGEST_MANIFEST), path)
+    if not isinstance(content, dict) or not _is_step(content.get("format")):
+        raise CheckpointError(f"{path} is damaged: it is no manifest of a checkpoint.")
+    if content["format"] != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {str(content['format'])[:20]}; this version of qfix reads {FORMAT}. Update qfix."
+        )
+    checksum = content.pop("sha256", None)
+    try:
+        intact = checksum == _digest(content)
+    except (ValueError, RecursionError):
+        intact = False
+    if not intact:
+        raise CheckpointError(f"{path} is not what was written: its checksum has changed.")
+    files = content.get("files")
+    told = files.get(STATE) if isinstance(files, dict) and len(files) == 1 else None
+    if (
+        set(content) != {"format", "step", "info", "files"}
+        or content["step"] != entry.step
+        or not isinstance(content["info"], dict)
+        or not isinstance(told, dict)
+        or set(told) != {"bytes", "sha256"}
+        or not _is_step(told["bytes"])
+        or not isinstance(told["sha256"], str)
+    ):
+        raise CheckpointError(
+            f"{path} is damaged: its fields are not those of the checkpoint of step {entry.step}."
+        )
+    return content
+
+
+def _read_hashed(descriptor: int, size: int, path: Path) -> tuple[str, dict[str, np.ndarray]]:
+    """SHA-256 and arrays of an open file, each read once, straight into its memory; a second thread takes the hash."""
+    start = bytearray(8)
+    if size < 8:
+        raise CheckpointError(f"{path} is damaged: {size} bytes are no safetensors file.")
+    read_into(descriptor, memoryview(start), path)
+    length = int.from_bytes(start, "little")
+    if length > min(size - 8, LONGEST_HEADER):
+        raise CheckpointError(f"{path} is damaged: its header says that it has {length:,} bytes.")
+    if size > _memory_bytes():
+        raise MemoryError
+    text = bytearray(length)
+    read_into(descriptor, memoryview(text), path)
+    layout = list(_layout(strict_json(bytes(text), path), size - 8 - length, path))
+    arrays: dict[str, np.ndarray] = {}
+    hashed = hashlib.sha256(start + text)
+    with ThreadPoolExecutor(1) as thread:
+        for name, dtype, shape in layout:
+            arrays[name] = np.empty(shape, dtype)
+            view = arrays[name].reshape(-1).view(np.uint8).data
+            for at in range(0, len(view), _PIECE):
+                read_into(descriptor, view[at : at + _PIECE], path)
+                thread.submit(hashed.update, view[at : at + _PIECE])
+    return hashed.hexdigest(), arrays
+
+
+def _layout(header: Any, size: int, path: Path) -> Iterator[tuple[str, np.dtype[Any], tuple[int, ...]]]:
+    """Name, type and shape of each array, in the order in which they lie in the file, which they fill.
+
+    Raises:
+        CheckpointError: the header does not describe `size` bytes, each in one array.
+    """
+    if not isinstance(header, dict):
+        raise CheckpointError(f"{path} is damaged: its header is no table of arrays.")
+    rows = []
+    for name, row in header.items():
+        if name == "__metadata__":
+            continue
+        code, shape, offsets = _fields(row)
+        if (
+            not isinstance(code, str)
+            or code not in _DTYPES
+            or not _are_sizes(shape, _MOST_DIMENSIONS)
+            or not _are_sizes(offsets, 2)
+            or len(offsets) != 2
+            or math.prod(shape) * _DTYPES[code].itemsize != offsets[1] - offsets[0]
+            or math.prod(n for n in shape if n) >= 2**60
+        ):
+            raise CheckpointError(f"{path} is damaged: its header describes no array under {name[:80]!r}.")
+        rows.append((offsets, name, _DTYPES[code], tuple(shape)))
+    at = 0
+    for (begin, end), name, dtype, shape in sorted(rows):
+        if begin != at or end > size:
+            raise CheckpointError(
+                f"{path} is damaged: the array {name[:80]!r} is not where the one before ends."
+            )
+        at = end
+        yield name, dtype, shape
+    if at != size:
+        raise CheckpointError(f"{path} is damaged: its arrays have {at:,} bytes, not {size:,}.")
+
+
+def _fields(row: Any) -> tuple[Any, Any, Any]:
+    if not isinstance(row, dict) or set(row) != {"dtype", "shape", "data_offsets"}:
+        return None, None, None
+    return row["dtype"], row["shape"], row["data_offsets"]
+
+
+def _are_sizes(value: Any, most: int) -> bool:
+    return (
+        isinstance(value, list) and len(value) <= most and all(_is_step(n) and 0 <= n < 2**60 for n in value)
+    )
+
+
+def _memory_bytes() -> float:
+    """Memory of this machine; infinite where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return math.inf
