@@ -128,7 +128,7 @@ def write_checkpoint(
         OptionError: an array or `info` cannot be kept in a file.
         CheckpointError: the disk is full, or the folder cannot be written. The checkpoints before are as they were.
     """
-    _check_options(step, keep_last)
+    step = _checked(step, keep_last)
     header, pieces = _as_safetensors(arrays)
     _as_manifest(step, info, 0, "")  # what cannot be kept is known before anything is written
     within = Path(folder) / FOLDER
@@ -167,13 +167,14 @@ def remove_checkpoints_after(folder: str | Path, step: int) -> list[int]:
     return sorted({entry.step for entry in later})
 
 
-def _check_options(step: int, keep_last: int) -> None:
+def _checked(step: int, keep_last: int) -> int:
     owner = "write_checkpoint"
-    if not isinstance(step, int) or isinstance(step, bool) or not 0 <= step <= LARGEST_STEP:
+    if not _is_step(step) or not 0 <= step <= LARGEST_STEP:
         raise option_error(owner, "step", "must be a whole number in [0, 2**62]", step, "Use run.steps.")
-    if not isinstance(keep_last, int) or keep_last < 1:
+    if not _is_step(keep_last) or keep_last < 1:
         rule = "must be a whole number, 1 or above"
         raise option_error(owner, "keep_last", rule, keep_last, "Use keep_last=3.")
+    return int(step)
 
 
 def _as_safetensors(arrays: Mapping[str, np.ndarray]) -> tuple[bytes, list[memoryview]]:
@@ -372,7 +373,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _is_step(step: object) -> bool:
-    return isinstance(step, int) and not isinstance(step, bool)
+    return isinstance(step, int | np.integer) and not isinstance(step, bool)
 
 
 def _nothing(folder: str | Path, what: str, skipped: list[str]) -> CheckpointError:

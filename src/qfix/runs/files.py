@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
 import math
 import os
@@ -189,12 +190,9 @@ def read_into(descriptor: int, view: memoryview, path: Path) -> None:
     """
     filled = 0
     try:
+        file = io.FileIO(descriptor, closefd=False)
         while filled < len(view):
-            count = os.readv(descriptor, [view[filled : filled + _CHUNK]]) if hasattr(os, "readv") else 0
-            if not hasattr(os, "readv"):
-                piece = os.read(descriptor, min(_CHUNK, len(view) - filled))
-                count = len(piece)
-                view[filled : filled + count] = piece
+            count = file.readinto(view[filled : filled + _CHUNK])
             if not count:
                 raise FolderError(f"{path} ends after {filled:,} of {len(view):,} bytes: it is cut short.")
             filled += count
@@ -232,10 +230,9 @@ def _open_beside(folder: str | Path, parts: list[str]) -> int:
 
 def _open_by_path(folder: str | Path, parts: list[str]) -> int:
     here = Path(folder)
-    for part in parts:
+    for part, wanted in zip(parts, [stat.S_ISDIR] * (len(parts) - 1) + [stat.S_ISREG], strict=True):
         here /= part
         found = here.lstat()
-        wanted = stat.S_ISREG if here.name == parts[-1] and part is parts[-1] else stat.S_ISDIR
         _require(wanted(found.st_mode), here, found)
     return os.open(here, _READ)
 

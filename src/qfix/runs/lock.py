@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import re
 import socket
@@ -42,12 +43,12 @@ class RunLock:
 
     def __init__(self, folder: str | Path) -> None:
         self.path = Path(folder) / LOCK
-        self._descriptor: int | None = None
+        self._file: io.FileIO | None = None
 
     @property
     def held(self) -> bool:
         """Whether this object holds the lock."""
-        return self._descriptor is not None
+        return self._file is not None
 
     def acquire(self) -> None:
         """Take the lock.
@@ -58,7 +59,8 @@ class RunLock:
         """
         if self.held:
             raise LockedError(f"This RunLock holds {self.path} already. Release it first.")
-        descriptor = self._open()
+        file = self._open()
+        descriptor = file.fileno()
         try:
             until = time.monotonic() + _PATIENCE_SECONDS
             while not _try_lock(descriptor, self.path):
@@ -69,23 +71,23 @@ class RunLock:
                     )
                 time.sleep(0.02)
             with contextlib.suppress(OSError):  # a full disk: the text is only for messages
-                os.ftruncate(descriptor, 0)
-                os.lseek(descriptor, 0, os.SEEK_SET)
-                os.write(descriptor, f"{os.getpid()} {socket.gethostname()}\n".encode())
+                file.truncate(0)
+                file.seek(0)
+                file.write(f"{os.getpid()} {socket.gethostname()}\n".encode())
         except BaseException:
-            os.close(descriptor)
+            file.close()
             raise
-        self._descriptor = descriptor
+        self._file = file
         _held.add(self)
 
     def release(self) -> None:
         """Give the lock back; nothing happens if it is not held."""
-        descriptor, self._descriptor = self._descriptor, None
+        file, self._file = self._file, None
         _held.discard(self)
-        if descriptor is not None:
+        if file is not None:
             with contextlib.suppress(OSError):
-                os.ftruncate(descriptor, 0)
-            os.close(descriptor)
+                file.truncate(0)
+            file.close()
 
     def __enter__(self) -> RunLock:
         self.acquire()
@@ -96,17 +98,18 @@ class RunLock:
     ) -> None:
         self.release()
 
-    def _open(self) -> int:
+    def _open(self) -> io.FileIO:
         flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
             descriptor = os.open(self.path, flags, 0o666)
         except OSError as fault:
             raise folder_error("lock", self.path, fault) from fault
+        file = io.FileIO(descriptor, "r+")
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-            os.close(descriptor)
+            file.close()
             raise FolderError(f"{self.path} is not a file of this run alone. Remove it: it is only the lock.")
-        return descriptor
+        return file
 
 
 def is_locked(folder: str | Path) -> bool:
@@ -157,9 +160,9 @@ _held: weakref.WeakSet[RunLock] = weakref.WeakSet()
 def _forget_after_fork() -> None:
     """A child shares its parent's lock: were it to keep it open, the lock would outlive a parent that is killed."""
     for lock in list(_held):
-        descriptor, lock._descriptor = lock._descriptor, None
-        if descriptor is not None:
-            os.close(descriptor)
+        file, lock._file = lock._file, None
+        if file is not None:
+            file.close()
     _held.clear()
 
 

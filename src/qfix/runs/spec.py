@@ -24,9 +24,10 @@ FORMAT = 1
 LONGEST_SPEC = 4 << 20
 MOST_SEEDS = 100_000
 MOST_SNAPSHOTS = 10_000
-MOST_VALUES = 100_000  # in the options of an environment or an algorithm
+MOST_VALUES = 1_000_000  # in the options of an environment or an algorithm
 DEEPEST = 16
-LONGEST_TEXT = 10_000
+LONGEST_TEXT = 1_000_000
+LARGEST_WHOLE = 2**128
 
 
 def versions() -> dict[str, str]:
@@ -80,7 +81,7 @@ class RunSpec:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able form. What JSON does not have is named by its `repr`: it can be compared, not made again."""
+        """JSON-able form. What JSON does not have is described: it can be compared, not made again."""
         return {f.name: as_json(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
     @classmethod
@@ -121,9 +122,11 @@ class RunSpec:
         plain = self.to_dict()
         RunSpec.from_dict(plain)
         path = Path(folder) / SPEC
-        write_atomically(
-            path, json.dumps({"format": FORMAT} | plain, indent=1, allow_nan=False).encode() + b"\n"
-        )
+        text = json.dumps({"format": FORMAT} | plain, indent=1, allow_nan=False).encode() + b"\n"
+        if len(text) > LONGEST_SPEC:
+            rule = f"must fit in {LONGEST_SPEC:,} bytes of JSON"
+            raise option_error("RunSpec", "env_kwargs", rule, f"{len(text):,} bytes", "Name a file instead.")
+        write_atomically(path, text)
         return path
 
     @classmethod
@@ -187,22 +190,43 @@ class RunSpec:
 
 
 def as_json(value: Any) -> Any:
-    """A value in JSON form: NumPy's as Python's, tuples as lists, and what JSON does not have by its `repr`.
+    """A value in JSON form: NumPy's numbers as Python's, tuples as lists.
 
-    >>> as_json({"size": np.int64(4), "span": (0.0, float("inf")), 3: None})
-    {'size': 4, 'span': [0.0, 'inf'], '3': None}
+    What JSON does not have becomes a description, of which no two are alike unless the values are.
+
+    >>> as_json({"size": np.int64(4), "span": (0.5, float("inf")), 3: None})
+    {'size': 4, 'span': [0.5, {'float': 'inf'}], 'int 3': None}
     """
-    if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, dict):
-        return {str(key): as_json(item) for key, item in value.items()}
+        return {_key(key): as_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [as_json(item) for item in value]
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, str):
+        return str.__str__(value)
     if isinstance(value, float) and math.isfinite(value):
         return float(value)
-    return repr(value)
+    return {type(value).__name__: _described(value)}
+
+
+def _key(key: Any) -> str:
+    return str.__str__(key) if isinstance(key, str) else f"{type(key).__name__} {key!r}"
+
+
+def _described(value: Any) -> str:
+    """A text that tells a value from others: of an array and of what has a long `repr` by a hash."""
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        digest = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+        return f"{value.dtype.str} {value.shape} sha256 {digest[:32]}"
+    text = repr(value.tolist() if isinstance(value, np.ndarray) else value)
+    if len(text) <= 1_000:
+        return text
+    return f"{text[:200]} ... sha256 {hashlib.sha256(text.encode(errors='replace')).hexdigest()[:32]}"
 
 
 def survives_json(value: Any) -> bool:
@@ -271,7 +295,10 @@ def _is_plain(value: Any) -> bool:
             elif isinstance(item, float):
                 if not math.isfinite(item):
                     return False
-            elif item is not None and not isinstance(item, bool | int):
+            elif isinstance(item, int):
+                if abs(item) > LARGEST_WHOLE:
+                    return False
+            elif item is not None:
                 return False
         if seen + len(below) > MOST_VALUES:
             return False
