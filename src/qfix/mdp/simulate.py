@@ -23,6 +23,10 @@ import numpy as np
 from qfix.mdp.inline import inlined
 from qfix.mdp.model import FiniteMDP
 
+# Index of a stream of random numbers that is no environment's; see `episode_seed`
+LEARNER = 1 << 32  # what a learner draws
+EVALUATION = 1 << 33  # the episodes of evaluations
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX2 = np.uint64(0x94D049BB133111EB)
@@ -122,7 +126,7 @@ def episode_seed(run_seed, env_index, episode):
         h = mix(run_seed + φ);  h = mix(h ^ mix(env_index + 2φ));  h = mix(h ^ mix(episode + 3φ))
 
     Args:
-        run_seed, env_index, episode: whole numbers, not negative.
+        run_seed, env_index, episode: whole numbers, not negative; environments have indices below `LEARNER`.
 
     Returns:
         A whole number in [0, 2^63): a state for `next_bits`, and a seed that `Env.reset` accepts.
@@ -131,6 +135,16 @@ def episode_seed(run_seed, env_index, episode):
     h = mix(h ^ mix(np.uint64(env_index) + _GOLDEN + _GOLDEN))
     h = mix(h ^ mix(np.uint64(episode) + _GOLDEN + _GOLDEN + _GOLDEN))
     return h >> _ONE
+
+
+def evaluation_seed(seed: int, episode: int) -> int:
+    """Seed of an episode of an evaluation, in [2^63, 2^64): training episodes have theirs below, so none is shared.
+
+    Args:
+        seed: of the evaluation, in [0, 2^63).
+        episode: index, not negative.
+    """
+    return (1 << 63) | int(episode_seed(seed, EVALUATION, episode))
 
 
 @inlined

@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from operator import index
 from typing import Any
 
@@ -150,6 +151,25 @@ class Blueprint:
         """(A,) values of a state that was never visited; random starting values count as their middle."""
         low, width = as_initial(self.config.initial).encode()
         return np.full(self.n_actions, low + 0.5 * width)
+
+    @cached_property
+    def active_share(self) -> float:
+        """Share of the states that are not terminal; 1 where no model is known."""
+        return 1.0 if self.model is None else float(1.0 - self.model.terminal.mean()) or 1.0
+
+    @cached_property
+    def largest_reward(self) -> float:
+        """max |r| of the model; 0 where none is known."""
+        if self.model is None:
+            return 0.0
+        rewards = self.model.reward if self.model.outcome_reward is None else self.model.outcome_reward
+        return float(np.abs(rewards).max())
+
+    @cached_property
+    def largest_start(self) -> float:
+        """max |q| before learning."""
+        low, width = as_initial(self.config.initial).encode()
+        return float(max(abs(low), abs(low + width)))
 
     def agent(self, seed: int, n_rows: int | None = None, history: int | None = None) -> Agent:
         """A seed before its first step.

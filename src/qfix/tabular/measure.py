@@ -13,7 +13,7 @@ import numba
 import numpy as np
 
 from qfix.explore import schedule_code
-from qfix.tabular.agent import EPISODE, STEP
+from qfix.tabular.agent import EPISODE, STEP, Blueprint
 from qfix.tabular.kernel import Agent
 from qfix.tabular.store import Linear, Sparse
 
@@ -32,6 +32,7 @@ NAMES = (
     "coverage",
     "exploratory_share",
     "exploration_rate",
+    "q_bound",
 )
 """In order:
 
@@ -41,17 +42,19 @@ NAMES = (
 - share of the state-action pairs that were ever updated, terminal states aside; NaN on tiles and features
 - share of actions since the last measurement that were exploratory: random, or of less than the highest value
 - the scheduled epsilon, temperature or size of the bonus now; NaN where every state has its own
+- r_max / (1 - gamma), which no return exceeds, or the largest starting value if that is more; r_max is the model's, or
+  of a live environment the largest |reward| so far; infinite for gamma = 1
 """
 
 _schedule_value = schedule_code.schedule_value
 
 
-def measured(agent: Agent, active_share: float = 1.0) -> np.ndarray:
+def measured(agent: Agent, blueprint: Blueprint) -> np.ndarray:
     """The values of `NAMES` now; begins a new count of exploratory actions.
 
     Args:
         agent: between two calls of its kernels.
-        active_share: of the states those that are not terminal: only their pairs can be covered.
+        blueprint: what it was made from.
     """
     out = np.full(len(NAMES), np.nan)
     store, watch = agent.store, agent.behaviour.watch
@@ -64,19 +67,22 @@ def measured(agent: Agent, active_share: float = 1.0) -> np.ndarray:
         rows = int(store.used[0]) if isinstance(store, Sparse) else len(store.weights)
         _moments(store.weights, rows, out)
         _coverage(store.counts, rows, out)
-        out[9] = min(1.0, out[9] / active_share)
+        out[9] = min(1.0, out[9] / blueprint.active_share)
     made = step - int(watch.explored[1])
     if made > 0:
         out[10] = watch.explored[0] / made
     watch.explored[0], watch.explored[1] = 0, step
     out[11] = _rate(agent, step, episode)
+    out[12] = _bound(agent, blueprint)
     return out
 
 
-def reward_bounds(agent: Agent) -> tuple[float, float]:
-    """Lowest and highest reward a live environment has given; (inf, -inf) before the first."""
+def _bound(agent: Agent, blueprint: Blueprint) -> float:
+    if agent.gamma >= 1.0:
+        return math.inf
     low, high = agent.behaviour.watch.rewards
-    return float(low), float(high)
+    largest = max(abs(low), abs(high)) if low <= high else 0.0
+    return max(blueprint.largest_start, max(largest, blueprint.largest_reward) / (1.0 - agent.gamma))
 
 
 def _rate(agent: Agent, step: int, episode: int) -> float:

@@ -11,7 +11,9 @@ import numpy as np
 from qfix.core import policies
 from qfix.errors import SpaceError
 from qfix.tabular._compile import kernel
-from qfix.tabular.agent import Blueprint
+from qfix.tabular.agent import EPISODE, STEP, STEP_IN_EPISODE, Blueprint
+from qfix.tabular.behaviour import Clock, probabilities
+from qfix.tabular.kernel import Agent
 from qfix.tabular.store import Dense, Linear, Sparse, encode, value
 
 
@@ -34,7 +36,7 @@ class TablePolicy:
         self.weights = weights
         self._values_of = values_of
         self._space = space
-        self._first_action = first_action
+        self.first_action = first_action
         self._rng = np.random.default_rng(0)
 
     @classmethod
@@ -72,7 +74,7 @@ class TablePolicy:
         Raises:
             SpaceError: an observation is not in the space.
         """
-        if self._is_batch(obs):
+        if self.is_batch(obs):
             if self._table is not None:
                 return self._table[self._rows(obs)]
             return np.array([self._values_at(one) for one in obs]).reshape(len(obs), -1)
@@ -96,7 +98,7 @@ class TablePolicy:
             rng = self._rng if rng is None else rng
             noise = rng.random(values.shape)
             actions = np.where(values == values.max(axis=-1, keepdims=True), noise, -1.0).argmax(axis=-1)
-        return int(actions) + self._first_action if values.ndim == 1 else actions + self._first_action
+        return int(actions) + self.first_action if values.ndim == 1 else actions + self.first_action
 
     def probabilities(self, obs: Any) -> np.ndarray:
         """(A,) or (B, A) probability of each action: equally good actions share."""
@@ -119,16 +121,113 @@ class TablePolicy:
             raise SpaceError(f"Observations must lie in {self._space}. Got {given}.")
         return rows
 
-    def _is_batch(self, obs: Any) -> bool:
+    def is_batch(self, obs: Any) -> bool:
+        """Whether these are several observations."""
         if isinstance(self._space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
             return isinstance(obs, list)
         return np.ndim(obs) == len(self._space.shape or ()) + 1
 
 
-def _own(store: Linear) -> Linear:
-    """A copy with a ring of its own: encoding an observation must not move the learner's."""
-    weights, rows, activities = store.weights.copy(), store.rows.copy(), store.activities.copy()
-    return store._replace(weights=weights, rows=rows, activities=activities, place=store.place.copy())
+class BehaviourPolicy:
+    """How a learner acts while it learns: its exploration strategy at one moment, on the values of that moment."""
+
+    def __init__(self, greedy: TablePolicy, chances_of: Callable[[Any], np.ndarray]) -> None:
+        self.greedy = greedy
+        self._chances_of = chances_of
+        self._rng = np.random.default_rng(0)
+
+    @classmethod
+    def of(cls, blueprint: Blueprint, agent: Agent) -> BehaviourPolicy:
+        """The behaviour of an agent as it is now."""
+        greedy = TablePolicy.of(blueprint, agent.store)
+        store, behaviour = _own(agent.store), agent.behaviour
+        behaviour = behaviour._replace(rate=behaviour.rate.copy(), scratch=behaviour.scratch.copy())
+        counts = agent.registers.counts
+        clock = Clock(int(counts[STEP]), int(counts[EPISODE]), int(counts[STEP_IN_EPISODE]))
+        loop = kernel(describe, f"behaviour_{blueprint.store}")
+        handle = _handles(blueprint, store)
+
+        def chances_of(observation: Any) -> np.ndarray:
+            out = np.full(blueprint.n_actions, 1.0 / blueprint.n_actions)
+            x = handle(observation)
+            if (
+                x is not None
+            ):  # of a state that was never visited nothing is known: its values are all the same
+                loop(behaviour, store, x, clock, out)
+            return out
+
+        return cls(greedy, chances_of)
+
+    def action_values(self, obs: Any) -> np.ndarray:
+        """(A,) learned value of each action at one observation, (B, A) at a batch."""
+        return self.greedy.action_values(obs)
+
+    def probabilities(self, obs: Any) -> np.ndarray:
+        """(A,) or (B, A) probability of each action.
+
+        Raises:
+            SpaceError: an observation is not in the space.
+        """
+        if self.greedy.is_batch(obs):
+            return np.array([self._chances_of(one) for one in obs]).reshape(len(obs), -1)
+        return self._chances_of(obs)
+
+    def predict(self, obs: Any, deterministic: bool = True, rng: np.random.Generator | None = None) -> Any:
+        """The action to take: an int at one observation, a (B,) array at a batch.
+
+        Args:
+            obs: one observation or a batch.
+            deterministic: take the likeliest action; else draw one.
+            rng: the stream to draw from where `deterministic` is False; by default the policy's own, of seed 0.
+        """
+        chances = self.probabilities(obs)
+        if deterministic:
+            actions = chances.argmax(axis=-1)
+        else:
+            u = (self._rng if rng is None else rng).random(chances.shape[:-1])
+            below = np.cumsum(chances, axis=-1)[..., :-1] <= u[..., None]
+            actions = below.sum(axis=-1)
+        first = self.greedy.first_action
+        return int(actions) + first if chances.ndim == 1 else actions + first
+
+    def __repr__(self) -> str:
+        return f"BehaviourPolicy({self.greedy!r})"
+
+
+def describe(behaviour, store, x, clock, out):
+    """Write the probability of each action at handle x."""
+    probabilities(behaviour, store, x, clock, out)
+
+
+def _handles(blueprint: Blueprint, store: Dense | Sparse | Linear) -> Callable[[Any], int | None]:
+    """From an observation to its handle, or None where the table has no row for it."""
+    if isinstance(store, Sparse):
+        rows = {int(k): i for i, k in enumerate(store.keys[: store.used[0]])}
+        return lambda observation: rows.get(blueprint.encode(observation))
+    code = kernel(encode_observation, f"behaviour_{blueprint.store}")
+
+    def handle(observation: Any) -> int:
+        x = int(code(store, blueprint.encode(observation)))
+        if x < 0:
+            raise SpaceError(
+                f"An observation must lie in {blueprint.observation_space}. Got {observation!r}."
+            )
+        return x
+
+    return handle
+
+
+def encode_observation(store, observation):
+    """The handle of an observation."""
+    return encode(store, observation)
+
+
+def _own(store: Any) -> Any:
+    """A copy: learning goes on, and encoding an observation must not move the learner's ring."""
+    arrays = {
+        name: value.copy() for name, value in zip(store._fields, store) if isinstance(value, np.ndarray)
+    }
+    return store._replace(**arrays)
 
 
 def evaluate_linear(store, observation, out):

@@ -19,6 +19,7 @@ from qfix.errors import EnvironmentFault, QfixError, option_error
 from qfix.mdp import FiniteMDP
 from qfix.mdp.simulate import episode_seed, transition_table
 from qfix.tabular import kernel as loops
+from qfix.tabular import measure
 from qfix.tabular._compile import entry, foreign_source, kernel
 from qfix.tabular.agent import (
     EPISODE,
@@ -33,7 +34,7 @@ from qfix.tabular.agent import (
 )
 from qfix.tabular.config import TabularConfig
 from qfix.tabular.kernel import Agent
-from qfix.tabular.policy import TablePolicy
+from qfix.tabular.policy import BehaviourPolicy, TablePolicy
 
 # steps that suit a first look: a fraction of a second compiled, some seconds live
 _FIRST_LOOK = {"compiled": 1_000_000, "live": 200_000}
@@ -209,6 +210,17 @@ class TabularTrainer:
     def action_values(self, state: State, seed: int = 0) -> np.ndarray:
         """(S, A) values where states are numbered and fit in a table, else the weights, (rows, A); a copy."""
         return self.blueprint.action_values(state.agents[seed].store)
+
+    def behaviour(self, state: State, seed: int = 0) -> BehaviourPolicy:
+        """How one seed acts while it learns, at this moment; further training leaves it alone."""
+        return BehaviourPolicy.of(self.blueprint, state.agents[seed])
+
+    metric_names = measure.NAMES
+
+    def measure(self, state: State) -> np.ndarray:
+        """(metrics, seeds) values of `metric_names` now; begins a new count of exploratory actions."""
+        rows = [measure.measured(agent, self.blueprint) for agent in state.agents]
+        return np.array(rows).T
 
     def steps_done(self, state: State) -> list[int]:
         """Environment steps of each seed so far."""
