@@ -12,6 +12,7 @@ a query takes. What fails is a FolderError that says what is wrong.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import sqlite3
@@ -95,7 +96,10 @@ class Event(NamedTuple):
 
 
 _ATTEMPTS = 5
-_SHORT, _TEXT = 1 << 10, 1 << 16  # bytes: the longest words and messages that SQLite may hand over
+_SHORT, _TEXT = (
+    1 << 10,
+    1 << 16,
+)  # bytes that SQLite may hand over: a row of metrics; a page, the largest there is
 _MOST_NAMES = 10_000
 _LEAST_CELLS, _CELLS_A_ROW = 1 << 24, 256
 
@@ -160,34 +164,31 @@ class StoreReader:
     def _ask(self, question: Callable[[_Tables], Answer]) -> Answer:
         for _ in range(_ATTEMPTS):
             schema.require_regular(self.path)
-            if beside(self.path, "-wal").exists():
-                return self._ask_beside_writer(question)
-            # With nobody writing, SQLite is told so, and touches nothing. Should somebody begin meanwhile, ask again.
-            with schema.OPENING:
-                before = self._mark()
-                answer, fault = None, None
+            alone = not self._has_log()
+            # With nobody writing, SQLite is told so, and touches nothing; a writer of this process waits to open.
+            with schema.OPENING if alone else contextlib.nullcontext():
+                before, fault = self._mark(), None
                 try:
-                    answer = self._answer(self.path, "mode=ro&immutable=1", question)
+                    answer = self._answer(self.path, f"mode=ro&immutable={alone:d}", question)
                 except FolderError as error:
                     fault = error
-                if before == self._mark():
-                    if fault is not None:
-                        raise fault
-                    return answer  # type: ignore[return-value]
+                if alone == (not self._has_log()) and (not alone or before == self._mark()):
+                    if fault is None:
+                        return answer
+                    if not alone and self._lacks_index(fault):
+                        return self._ask_copy(question)
+                    raise fault
         raise FolderError(
-            f"{self.path} keeps changing while it is read. Try again when its writers have ended."
+            f"{self.path} changes all the time while it is read. Try again when that has ended."
         )
 
-    def _ask_beside_writer(self, question: Callable[[_Tables], Answer]) -> Answer:
-        try:
-            return self._answer(self.path, "mode=ro", question)
-        except FolderError as fault:
-            code = getattr(fault.__cause__, "sqlite_errorcode", 0) & 0xFF
-            if code not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
-                raise
-            if os.access(self.path.parent, os.W_OK):
-                raise
-        # A log without its index, in a folder where none can be made: nobody writes there, so a copy is as good.
+    def _lacks_index(self, fault: FolderError) -> bool:
+        """Whether the log, of a writer that was killed, has no index, and none can be made in this folder."""
+        code = getattr(fault.__cause__, "sqlite_errorcode", 0) & 0xFF
+        hindered = code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        return hindered and not os.access(self.path.parent, os.W_OK)
+
+    def _ask_copy(self, question: Callable[[_Tables], Answer]) -> Answer:
         with tempfile.TemporaryDirectory(prefix="qfix-") as folder:
             copied = Path(folder) / self.path.name
             try:
@@ -196,6 +197,9 @@ class StoreReader:
             except OSError as fault:
                 raise schema.store_error("read", self.path, fault) from fault
             return self._answer(copied, "mode=ro", question)
+
+    def _has_log(self) -> bool:
+        return os.path.lexists(beside(self.path, "-wal"))
 
     def _answer(self, path: Path, query: str, question: Callable[[_Tables], Answer]) -> Answer:
         try:
@@ -206,16 +210,15 @@ class StoreReader:
                 return question(_Tables(link, self.path, schema.size_of(path)))
         except FolderError:
             raise
-        except (sqlite3.Error, OSError, MemoryError) as fault:
+        except schema.FAULTS as fault:
             raise schema.store_error("read", self.path, fault) from fault
 
-    def _mark(self) -> tuple[object, ...]:
+    def _mark(self) -> tuple[int, ...]:
         try:
             found = self.path.lstat()
         except OSError as fault:
             raise schema.store_error("read", self.path, fault) from fault
-        log = beside(self.path, "-wal").exists()
-        return log, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 class _Tables:
@@ -248,7 +251,7 @@ class _Tables:
         return MetricSeries(steps, tuple(seeds.tolist()), values)
 
     def episodes(self, wanted: int | None) -> dict[int, Episodes]:
-        self._allow(64)  # the names of types are read; lengths of arrays are told without reading them
+        self._allow(_TEXT)  # lengths of arrays are told without reading more than a page
         lengths = ", ".join(
             f"CASE typeof({blob}) WHEN 'blob' THEN length({blob}) END" for blob in ("returns", "lengths")
         )
@@ -300,7 +303,7 @@ class _Tables:
         return Episodes(returns, lengths, ends)
 
     def snapshots(self) -> list[Snapshot]:
-        self._allow(64)
+        self._allow(_TEXT)
         query = (
             "SELECT rowid, seed, episode, step, shape, CASE typeof(data) WHEN 'blob' THEN length(data) END "
             "FROM snapshots NOT INDEXED ORDER BY rowid"
@@ -310,10 +313,11 @@ class _Tables:
         for shape, size in zip(columns[4], columns[5]):
             self._require(schema.SHAPE.fullmatch(shape) is not None, "a snapshot has no shape")
             axes = tuple(map(int, shape.split(",")))
-            count = 1
-            for axis in axes:
-                count *= axis
-            self._require(8 * count == size <= LARGEST_BLOB, f"a snapshot is not of its shape {axes}")
+            room = 8 * math.prod(
+                axis or 1 for axis in axes
+            )  # no array may overflow its axes, nor an empty one
+            fits = size == (room if 0 not in axes else 0) and room <= LARGEST_BLOB
+            self._require(fits, f"a snapshot is not of its shape {axes}")
             shapes.append(axes)
         self._require(sum(columns[5]) <= self._size, "its snapshots are larger than the file")
         self._positive("snapshots", *(np.array(column, dtype=np.int64) for column in columns[1:4]))
@@ -323,12 +327,12 @@ class _Tables:
             (data,) = self._link.execute(
                 "SELECT data FROM snapshots NOT INDEXED WHERE rowid = ?", (rowid,)
             ).fetchone() or (None,)
-            values = self._floats(data, int(np.prod(axes)), "a snapshot")
+            values = self._floats(data, math.prod(axes), "a snapshot")
             found.append(Snapshot(seed, episode, step, values.reshape(axes)))
         return sorted(found, key=lambda snapshot: (snapshot.step, snapshot.seed, snapshot.episode))
 
     def evaluations(self) -> list[Evaluation]:
-        self._allow(_SHORT)
+        self._allow(_TEXT)
         size = "CASE typeof(returns) WHEN 'blob' THEN length(returns) WHEN 'null' THEN -1 END"
         query = (
             f"SELECT rowid, step, seed, policy, eval_seed, episodes, exact, mean, std, {size} "

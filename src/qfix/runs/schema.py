@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import re
 import sqlite3
 import stat
@@ -97,6 +98,9 @@ SHAPE = re.compile(r"[0-9]{1,10}(,[0-9]{1,10}){0,3}", re.ASCII)
 OPENING = threading.Lock()
 """Held while a writer opens, and while a reader reads without locks, which it may only where no writer is."""
 
+FAULTS = (sqlite3.Error, OSError, MemoryError, UnicodeError)
+"""What SQLite raises over a damaged file: Python decodes its messages, which quote the file, and may fail at it."""
+
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: LARGEST_BLOB,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 20_000,
@@ -160,14 +164,14 @@ def require_regular(path: Path) -> None:
                     f"There is no {path}. Name the folder of a run, such as runs/taxi-q_learning."
                 ) from None
             continue
-        except OSError as fault:
+        except (OSError, ValueError) as fault:
             raise store_error("read", path, fault) from fault
         if not stat.S_ISREG(kind):
             raise FolderError(
                 f"{beside(path, suffix)} is a link, a folder or a device. "
                 f"A run holds files of its own only: remove it, or use another folder."
             )
-    if beside(path, "-journal").exists() or beside(path, "-journal").is_symlink():
+    if os.path.lexists(beside(path, "-journal")):
         raise FolderError(
             f"There is {beside(path, '-journal')}, which no run writes: it may change files elsewhere. Remove it."
         )

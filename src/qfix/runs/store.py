@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import numbers
+import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,7 +69,7 @@ class MetricStore:
             (last,) = self._link.execute("SELECT max(id) FROM events").fetchone()
             self._last_event: int = last or 0
             self._link.set_progress_handler(None, 0)
-        except (sqlite3.Error, OSError) as fault:
+        except schema.FAULTS as fault:
             self._link.close()
             raise fault if isinstance(fault, FolderError) else self._error("open", fault) from fault
 
@@ -167,7 +168,7 @@ class MetricStore:
         array = np.asarray(values, dtype="<f8")
         if not 1 <= array.ndim <= 4:
             raise _refused(owner, "values", "must have 1 to 4 axes", array.shape, "Reshape them.")
-        _fits(owner, "values", array.nbytes)
+        _fits(owner, "values", 8 * math.prod(axis or 1 for axis in array.shape))
         numbers_of = (
             _whole(owner, "seed", seed),
             _whole(owner, "episode", episode),
@@ -293,13 +294,12 @@ class MetricStore:
                     f"{self.path} has {self._counts.get(seed, 0)} episodes of seed {seed}, its checkpoint {count}: "
                     f"the file is older than the checkpoint. Put the two that belong together into the folder."
                 )
+        self.flush()
         with self._transaction(durable=False):
-            self._write()
             for table in _ROLLED_BACK:
                 self._link.execute(f"DELETE FROM {table} WHERE step > ?", (step,))
             for seed, count in kept.items():
                 self._cut(seed, count, step)
-        self._clear()
         self._counts = {seed: count for seed, count in kept.items() if count}
 
     def close(self) -> None:
@@ -332,6 +332,8 @@ class MetricStore:
 
     def _cut(self, seed: int, count: int, step: int) -> None:
         """Delete the episodes of a seed from number `count` on."""
+        if count == self._counts.get(seed, 0):
+            return
         link = self._link
         link.execute("DELETE FROM episodes WHERE seed = ? AND first >= ?", (seed, count))
         found = link.execute(
@@ -360,12 +362,12 @@ class MetricStore:
 
     def _opened(self) -> sqlite3.Connection:
         path = self.path
-        if not path.exists() and not path.is_symlink():
+        if not os.path.lexists(path):
             write_atomically(path, schema.empty_database())
         schema.require_regular(path)
         try:
             link = schema.connect(path, "mode=rw")
-        except sqlite3.Error as fault:
+        except schema.FAULTS as fault:
             raise self._error("open", fault) from fault
         try:
             schema.check_schema(link, path)
@@ -377,11 +379,12 @@ class MetricStore:
             link.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
             link.execute("BEGIN IMMEDIATE")  # tells now, not hours later, that nothing can be written
             link.execute("ROLLBACK")
-        except BaseException as fault:
+        except FolderError:
             link.close()
-            if isinstance(fault, sqlite3.Error):
-                raise self._error("open", fault) from fault
             raise
+        except schema.FAULTS as fault:
+            link.close()
+            raise self._error("open", fault) from fault
         return link
 
     def _episode_counts(self) -> dict[int, int]:
@@ -407,7 +410,7 @@ class MetricStore:
             link.execute("COMMIT")
         except FolderError:
             raise
-        except (sqlite3.Error, OSError) as fault:
+        except schema.FAULTS as fault:
             raise self._error("write", fault) from fault
         finally:
             with contextlib.suppress(sqlite3.Error):
