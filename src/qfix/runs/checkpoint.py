@@ -71,6 +71,7 @@ _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 _NAME = re.compile(r"([0-9]{12}|[1-9][0-9]{12,18})(?:-([1-9][0-9]{0,5}))?")
 _PIECE = 8 << 20  # bytes that are read before they are handed to the thread that hashes
 _MOST_DIMENSIONS = 32
+_MOST_TRIES = 100
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class _Entry(NamedTuple):
     step: int
     version: int
     name: str
+    identity: tuple[int, int]  # what tells a folder from another one that takes its name
 
 
 # Writing
@@ -302,12 +304,18 @@ def _entries(folder: str | Path) -> list[_Entry]:
     within = Path(folder) / FOLDER
     if not is_folder(within):
         return []
+    entries = []
     try:
-        names = os.listdir(within)
+        with os.scandir(within) as listed:
+            for found in listed:
+                if match := _NAME.fullmatch(found.name):
+                    with contextlib.suppress(FileNotFoundError):
+                        told = found.stat(follow_symlinks=False)
+                        identity = (told.st_ino, told.st_mtime_ns)
+                        entries.append(_Entry(int(match[1]), int(match[2] or 0), found.name, identity))
     except OSError as fault:
         raise folder_error("read", within, fault, CheckpointError) from fault
-    found = [(name, match) for name in names if (match := _NAME.fullmatch(name))]
-    return sorted((_Entry(int(m[1]), int(m[2] or 0), name) for name, m in found), reverse=True)
+    return sorted(entries, reverse=True)
 
 
 def _ranked(folder: Path, entries: list[_Entry]) -> list[_Entry]:
@@ -339,7 +347,7 @@ def read_checkpoint(folder: str | Path, step: int | Literal["last", "best"] = "l
     if not (step in ("last", "best") if isinstance(step, str) else _is_step(step)):
         rule = 'must be "last", "best" or a step'
         raise option_error("read_checkpoint", "step", rule, step, 'Use "last".')
-    for _ in range(5):  # a writer may remove or replace what is just being read
+    for _ in range(_MOST_TRIES):  # a writer may remove or replace what is just being read
         entries = wanted = _entries(folder)
         if step == "best":
             wanted = _ranked(folder, entries)
@@ -347,29 +355,19 @@ def read_checkpoint(folder: str | Path, step: int | Literal["last", "best"] = "l
             wanted = [entry for entry in entries if entry.step == step]
         skipped: list[str] = []
         for entry in wanted:
-            path = folder / FOLDER / entry.name
-            before = _identity(path)
             try:
                 manifest, arrays = _read(folder, entry)
             except FolderError as fault:
-                if _identity(path) != before:
+                if _entries(folder) != entries:
                     break
                 skipped.append(f"{entry.name}: {fault}")
                 continue
+            path = folder / FOLDER / entry.name
             return Checkpoint(entry.step, arrays, manifest["info"], path, skipped)
-        else:
+        if _entries(folder) == entries:
             break
     said = {"last": "no intact checkpoint", "best": "no intact checkpoint with a score"}
     raise _nothing(folder, said.get(str(step)) or f"no intact checkpoint of step {step:,}", skipped)
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells a folder from another one that takes its name."""
-    try:
-        found = path.lstat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns
 
 
 def _is_step(step: object) -> bool:
