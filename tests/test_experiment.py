@@ -1,7 +1,6 @@
 """Training as a user asks for it: budgets, seeds, folders, progress, faults, signals."""
 
 import itertools
-import json
 import os
 import signal
 import sys
@@ -13,7 +12,9 @@ import pytest
 
 import qfix
 from qfix.envs.table_env import TableEnv
-from qfix.experiment import choose_algorithm, known_model, speed_text
+from qfix.experiment import choose_algorithm, known_model
+from qfix.loop import speed_text
+from qfix.runs import RunFolder
 
 GRID = "qfix/Grid4x3-v0"
 
@@ -74,7 +75,7 @@ def test_live_and_compiled_episodes_are_cut_at_the_same_step(inner, outer):
 
 def test_how_often_the_loop_looks_up_changes_nothing(monkeypatch):
     calm = qfix.train(GRID, total_steps=5_000)
-    monkeypatch.setattr("qfix.experiment._CHUNK_SECONDS", 1e-9)
+    monkeypatch.setattr("qfix.loop._CHUNK_SECONDS", 1e-9)
     assert same(calm, qfix.train(GRID, total_steps=5_000))
 
 
@@ -118,12 +119,12 @@ def test_spaces_that_do_not_fit_are_named_with_a_remedy():
 
 @pytest.mark.parametrize("kind", ["taken", "a file", "under a file"])
 def test_a_bad_folder_is_found_before_training(tmp_path, kind, monkeypatch):
-    monkeypatch.setattr("qfix.experiment._loop", lambda *_: pytest.fail("training began"))
-    (tmp_path / "result.json").write_text("{}")
+    monkeypatch.setattr("qfix.loop._loop", lambda *_: pytest.fail("training began"))
+    (tmp_path / "notes.txt").write_text("mine")
     out = {
         "taken": tmp_path,
-        "a file": tmp_path / "result.json",
-        "under a file": tmp_path / "result.json" / "x",
+        "a file": tmp_path / "notes.txt",
+        "under a file": tmp_path / "notes.txt" / "x",
     }
     with pytest.raises(qfix.OptionError, match="'out' parameter of train must be"):
         qfix.train(GRID, total_steps=10, out=out[kind])
@@ -134,10 +135,11 @@ def test_a_bad_folder_is_found_before_training(tmp_path, kind, monkeypatch):
 
 def test_a_run_is_kept_in_an_empty_folder(tmp_path):
     run = qfix.train(GRID, total_steps=500, out=tmp_path / "a" / "b")
-    kept = json.loads((tmp_path / "a" / "b" / "result.json").read_text())
-    assert kept["status"] == "finished"
-    assert qfix.RunSpec.from_dict(kept["spec"]).digest == run.spec.digest
-    assert (tmp_path / "a" / "b" / "state.safetensors").stat().st_size > 8 * run.q.size
+    kept = RunFolder(tmp_path / "a" / "b")
+    assert kept.status == "finished"
+    assert kept.spec == run.spec
+    assert kept.steps == 500
+    assert same(qfix.load(kept.path), run)
 
 
 def test_no_folder_is_written_where_none_is_asked_for(tmp_path, monkeypatch):
@@ -184,7 +186,8 @@ def test_a_signal_stops_between_two_steps_and_keeps_what_was_learned(tmp_path, n
     assert run.status == "interrupted"
     assert run.signal == number
     assert signal.getsignal(number) is before
-    assert json.loads((tmp_path / "result.json").read_text())["steps"] == run.steps > 1
+    assert RunFolder(tmp_path).steps == run.steps > 1
+    assert RunFolder(tmp_path).status == "interrupted"
     # what was learned is what the same number of steps gives undisturbed
     assert same(run, qfix.train(GRID, total_steps=run.steps, seeds=2, driver=driver, epsilon=0.1))
 
@@ -202,7 +205,7 @@ def test_a_second_signal_is_not_held_back(tmp_path):
     env = Stubborn(gymnasium.make("FrozenLake-v1"))
     with pytest.raises(KeyboardInterrupt):
         qfix.train(env, total_steps=10**9, out=tmp_path)
-    assert json.loads((tmp_path / "result.json").read_text())["status"] == "interrupted"
+    assert RunFolder(tmp_path).status == "interrupted"
 
 
 # Faults
@@ -220,7 +223,8 @@ def test_a_fault_carries_the_run_and_keeps_it(tmp_path, monkeypatch):
     assert len(run.episodes.returns[0]) == 55
     assert run.q[0][8].max() > 0
     assert run.policy(0).predict(8) in (0, 1)
-    assert json.loads((tmp_path / "result.json").read_text())["episodes"] == [55]
+    assert RunFolder(tmp_path).status == "failed"
+    assert len(RunFolder(tmp_path).store.episodes(0).returns) == 55
 
 
 # What is chosen

@@ -6,7 +6,7 @@ import pytest
 
 import qfix
 from qfix.envs.table_env import TableEnv
-from qfix.run import RandomPolicy
+from qfix.evaluation import RandomPolicy
 
 GRID = "qfix/Grid4x3-v0"
 

@@ -67,8 +67,9 @@ _HOMES = {
             "Strategy",
             "robbins_monro",
         ),
-        "qfix.experiment": ("train",),
-        "qfix.run": ("Episodes", "Evaluation", "Run"),
+        "qfix.experiment": ("load", "resume", "train"),
+        "qfix.evaluation": ("Evaluation",),
+        "qfix.run": ("Episodes", "Metric", "Run"),
         "qfix.runs": ("RunSpec",),
         "qfix.algorithms": ("ALGORITHMS",),
     }.items()
@@ -106,7 +107,8 @@ if TYPE_CHECKING:
         SpaceError,
         UnknownNameError,
     )
-    from qfix.experiment import train
+    from qfix.evaluation import Evaluation
+    from qfix.experiment import load, resume, train
     from qfix.explore import (
         UCB,
         VDBE,
@@ -140,5 +142,5 @@ if TYPE_CHECKING:
         solve,
         start_value,
     )
-    from qfix.run import Episodes, Evaluation, Run
+    from qfix.run import Episodes, Metric, Run
     from qfix.runs import RunSpec

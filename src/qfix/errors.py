@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
+from numbers import Integral
+from typing import Any, TypeGuard
 
 
 class QfixError(Exception):
@@ -57,7 +58,13 @@ class Interrupted(KeyboardInterrupt):
 
 
 class FolderError(QfixError, OSError):
-    """The folder of a run is missing, damaged, or not what it says."""
+    """The folder of a run is missing, damaged, or not what it says, or cannot be written.
+
+    Attributes:
+        run: where a disk refused to keep a training: what had been learned, which `run.save` may keep elsewhere.
+    """
+
+    run: Any = None
 
 
 class CheckpointError(FolderError):
@@ -66,6 +73,11 @@ class CheckpointError(FolderError):
 
 class LockedError(FolderError):
     """Another process is writing the run."""
+
+
+def is_whole(x: Any) -> TypeGuard[int]:
+    """A whole number, NumPy's included; True and False are not meant as numbers."""
+    return isinstance(x, Integral) and not isinstance(x, bool)
 
 
 def option_error(owner: str, name: str, rule: str, value: object, remedy: str) -> OptionError:

@@ -19,14 +19,9 @@ import dataclasses
 import difflib
 import hashlib
 import importlib
-import signal
-import sys
-import threading
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import gymnasium
@@ -34,13 +29,16 @@ import numpy as np
 
 from qfix.algorithms import algorithm as find_algorithm
 from qfix.envs.make import make_env
-from qfix.errors import EnvironmentFault, Interrupted, ModelError, OptionError, option_error
+from qfix.errors import CheckpointError, FolderError, ModelError, OptionError, is_whole, option_error
 from qfix.explore import Schedule, convergence_warning
+from qfix.loop import Progress, carry_on, keep_while
 from qfix.mdp import FiniteMDP
-from qfix.run import Run, RunSpec, claim_folder, is_whole
+from qfix.run import Run
+from qfix.runs import Checkpoint, Recorder, RunSpec, StoreReader, list_checkpoints, read_checkpoint
+from qfix.runs.spec import STORE, survives_json, versions
 
 SNAPSHOT_EPISODES = (1, 50, 500)
-_CHUNK_SECONDS = 0.05  # how long an interruption may wait; a tenth at most, as chunks are guessed
+EVAL_EPISODES = 100
 
 # Wrappers that leave the transitions as the environment's own table has them.
 _TRANSPARENT = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics")
@@ -58,8 +56,6 @@ _ELSEWHERE = {
 }
 _OF_TRAIN = ("total_steps", "seeds", "env_kwargs", "driver", "progress", "features")
 
-Progress = Callable[[int, int, float], None]
-
 
 def train(
     env: str | gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]],
@@ -74,6 +70,8 @@ def train(
     snapshot_episodes: Sequence[int] = SNAPSHOT_EPISODES,
     require_convergence: bool = False,
     features: np.ndarray | None = None,
+    metrics_every: int | None = None,
+    eval_episodes: int | None = None,
     **options: Any,
 ) -> Run:
     """Train an algorithm on an environment.
@@ -86,12 +84,16 @@ def train(
         total_steps: environment steps of each seed, exactly; None for the trainer's own default.
         seeds: a count n for 0..n-1, or a list of whole numbers. Each is an independent run.
         env_kwargs: options of the environment; only with an id.
-        out: folder in which to keep the run, new or empty; None keeps it in memory.
+        out: folder in which to keep the run while it is trained, new or empty: `load` and `resume` take it up again,
+            whatever has stopped it. None keeps it in memory.
         progress: True for a progress bar on a terminal, or a function of (steps done, steps in all, seconds).
         driver: "compiled", "live", or "auto": compiled where the environment has a table of transitions.
         snapshot_episodes: keep a copy of the first seed's action values when these episodes are over.
         require_convergence: warn unless the step size satisfies the Robbins-Monro conditions.
         features: (S, K) linear features of discrete observations, in place of a table.
+        metrics_every: steps of a seed between two measurements (`run.metrics`); by default about 100 in all.
+        eval_episodes: with `out`, episodes of the evaluation that is kept at the end, where it cannot be computed
+            exactly; by default 100, 0 for no evaluation.
         options: of the algorithm, such as gamma, alpha and epsilon; `qfix train ENV ALGORITHM --help` lists them.
 
     Returns:
@@ -102,22 +104,19 @@ def train(
         OptionError: an option is unknown or out of range, or `out` is not free or not writable; before any
             work starts.
         SpaceError: the spaces do not fit the algorithm.
-        EnvironmentFault: an environment raised or broke its contract; its `run` has what was learned.
+        EnvironmentFault: the environments of all seeds raised or broke their contract; its `run` has what was
+            learned. If some seeds go on, a warning tells, and `run.failures`.
+        FolderError: the disk refuses to keep the run; its `run` has what was learned.
         Interrupted: Ctrl-C or SIGTERM; a KeyboardInterrupt whose `run` has what was learned.
     """
     seed_list = _seeds(seeds)
-    if total_steps is not None and (not is_whole(total_steps) or total_steps < 1):
-        raise option_error(
-            "train", "total_steps", "must be a whole number above 0", total_steps, "Use 100_000."
-        )
+    _check_counts(total_steps, metrics_every, eval_episodes)
     make = _maker(env, env_kwargs, len(seed_list))
     made = env if isinstance(env, gymnasium.Env) else make()
     name = algorithm or choose_algorithm(made.observation_space)
-    row = find_algorithm(name)
     config = make_config(name, options)
     model = _model_for(made, config.gamma, driver)
-    module, _, kind = row.trainer.partition(":")
-    trainer = getattr(importlib.import_module(module), kind)(
+    trainer = _trainer_of(name)(
         config,
         made,
         make,
@@ -131,34 +130,233 @@ def train(
     config = trainer.config
     if require_convergence:
         _warn_of_divergence(config)
+    by_id = isinstance(env, str)
+    kwargs = dict(env_kwargs or {}) if by_id else _own_options(made)
     spec = RunSpec(
         env=made.spec.id if made.spec is not None else str(made),
-        env_kwargs=dict(env_kwargs or {}) if isinstance(env, str) else _own_options(made),
+        env_kwargs=kwargs,
         algorithm=name,
         config=config.to_dict() | _described(features),
         seeds=seed_list,
         total_steps=trainer.total_steps,
         driver=trainer.driver,
+        metrics_every=metrics_every or _metrics_every(trainer.total_steps, trainer.driver),
+        snapshot_episodes=tuple(sorted(set(snapshot_episodes))),
+        eval_episodes=EVAL_EPISODES if eval_episodes is None else eval_episodes,
+        env_given="id" if by_id and survives_json(kwargs) else "object",
     )
-    if out is not None:
-        claim_folder(out)
-    state = trainer.start()
-    run = Run(spec, trainer, state, made, model, shared=isinstance(make, _Copies) and make.shared)
+    recorder = None if out is None else Recorder.create(out, spec)
     try:
-        _loop(run, progress)
-    except EnvironmentFault as fault:
-        run.status = "failed"
-        fault.run = run
+        run = Run(spec, trainer, trainer.start(), made, model, isinstance(make, _Copies) and make.shared)
+    except BaseException:
+        if recorder is not None:
+            recorder.close()
         raise
-    except KeyboardInterrupt:
-        run.status = "interrupted"
-        raise
-    finally:
-        if out is not None and any(trainer.steps_done(run.state)):
-            run.save(out)
-    if run.status == "interrupted":
-        raise Interrupted(run)
+    if recorder is None:
+        carry_on(run, progress)
+        return run
+    keep_while(run, recorder, progress)
+    if spec.eval_episodes:
+        keep_evaluations(run, spec.eval_episodes)
     return run
+
+
+def load(
+    folder: str | Path,
+    env: str | gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]] | None = None,
+    checkpoint: int | str = "last",
+) -> Run:
+    """The run kept in a folder, as it was at a checkpoint: ask it anything, or `resume` it.
+
+    The folder may be a stranger's: nothing in it is executed, and of its environment no more than an id of the registry
+    and plain options are believed.
+
+    Args:
+        folder: of the run.
+        env: the environment, or what makes it, if it was given to `train` as an object.
+        checkpoint: "last", "best" (highest mean return while training) or a step. Where the last is damaged the one
+            before is taken, with a warning.
+
+    Returns:
+        A Run. `run.restored` says what was brought back, and what of a live environment could not be.
+
+    Raises:
+        FolderError: there is no run in the folder, or it is damaged.
+        CheckpointError: it has no intact checkpoint; `StoreReader` can still read its metrics.
+        OptionError: the environment has to be given, or does not fit the run.
+    """
+    path = Path(folder)
+    spec = RunSpec.load(path)
+    found = _checkpoint_of(path, spec, checkpoint)
+    seen = list_checkpoints(path)
+    try:
+        run = _restored(path, spec, env, found)
+    except (FolderError, OptionError) as fault:
+        raise type(fault)(f"The run in {path} cannot be loaded. {fault}") from fault
+    run.folder, run.checkpoints_seen = path, seen
+    run.status = "finished" if run.steps >= spec.total_steps else "interrupted"
+    for line in () if found is None else found.skipped:
+        warnings.warn(
+            f"A checkpoint of {path} is damaged, and the one before it is used. {line}", stacklevel=2
+        )
+    changed = spec.version_differences(dataclasses.replace(spec, versions=versions()))
+    if changed:
+        told = f"{path} was made with other versions ({', '.join(changed)} now)"
+        warnings.warn(f"{told}: it goes on, but perhaps not to the bit.", stacklevel=2)
+    return run
+
+
+def resume(
+    folder: str | Path,
+    total_steps: int | None = None,
+    *,
+    env: str | gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]] | None = None,
+    progress: bool | Progress = False,
+) -> Run:
+    """Go on with the run in a folder as if nothing had happened; see `load` and `Run.resume`.
+
+    Raises:
+        LockedError: another process is writing the run.
+        FolderError, CheckpointError, OptionError, EnvironmentFault, Interrupted: as in `load` and `train`.
+    """
+    run = load(folder, env)
+    run.resume(total_steps, progress)
+    if run.spec.eval_episodes:
+        keep_evaluations(run, run.spec.eval_episodes)
+    return run
+
+
+def keep_evaluations(run: Run, episodes: int, seed: int = 0, exploratory: bool = False) -> None:
+    """Evaluate a run and its baselines, and keep the results in its folder.
+
+    Raises:
+        LockedError: another process is writing the run.
+        EnvironmentFault: the environment raised.
+    """
+    found = {"greedy": run.evaluate(episodes, seed)} | run.baselines(episodes, seed)
+    if exploratory:
+        found["exploratory"] = run.evaluate(episodes, seed, "exploratory")
+    if run.model is not None:
+        found["optimal"] = run.optimum()
+    if run.folder is None:
+        return
+    with Recorder.addition(run.folder) as store:
+        for policy, evaluation in found.items():
+            for i, value in enumerate(evaluation.returns):
+                samples = None if evaluation.samples is None else evaluation.samples[i]
+                store.add_evaluation(
+                    run.steps,
+                    run.spec.seeds[i],
+                    policy,
+                    float(value),
+                    0.0 if samples is None else float(samples.std()),
+                    exact=evaluation.exact,
+                    eval_seed=seed,
+                    episodes=evaluation.episodes,
+                    returns=samples,
+                )
+
+
+def _checkpoint_of(path: Path, spec: RunSpec, wanted: int | str) -> Checkpoint | None:
+    """The checkpoint; None where the run was stopped before its first."""
+    if not list_checkpoints(path) and wanted == "last":
+        lost = [e for e in StoreReader(path / STORE).events() if e.kind == "checkpoint" and e.step > 0]
+        if not lost:
+            return None
+    return read_checkpoint(path, wanted)  # type: ignore[arg-type]
+
+
+def _restored(path: Path, spec: RunSpec, env: Any, found: Checkpoint | None) -> Run:
+    make = _maker_of(spec, env)
+    made = env if isinstance(env, gymnasium.Env) else make()
+    if made.spec is not None and made.spec.id != spec.env:
+        rule = f"must be '{spec.env}', as the run was trained in"
+        raise option_error("load", "env", rule, made.spec.id, "Give the environment of the run.")
+    arrays = {} if found is None else found.arrays
+    options = dict(spec.config)
+    features = None
+    if options.pop("features", None) is not None:
+        features = arrays.get("0.store.encoder.table")
+        if features is None or _described(features)["features"] != spec.config["features"]:
+            raise CheckpointError("Its checkpoint lacks the features it was trained with.")
+    config = make_config(spec.algorithm, {name: _as_option(value) for name, value in options.items()})
+    model = _model_for(made, config.gamma, spec.driver)
+    trainer = _trainer_of(spec.algorithm)(
+        config,
+        made,
+        make,
+        model,
+        spec.seeds,
+        spec.driver,
+        spec.snapshot_episodes,
+        features,
+        spec.total_steps,
+    )
+    if trainer.config.to_dict() | _described(features) != spec.config:
+        raise FolderError(
+            f"{path / 'spec.json'} has options that this version of qfix understands differently."
+        )
+    state = trainer.start() if found is None else trainer.unpack(arrays)
+    run = Run(spec, trainer, state, made, model, isinstance(make, _Copies) and make.shared)
+    if found is None:
+        run.restored = ["nothing, as it was stopped before its first checkpoint: it starts anew"]
+        return run
+    info = found.info
+    if set(info) != set(run.checkpoint_info()) or run.steps != found.step:
+        raise CheckpointError(f"The manifest of {found.path} does not fit its arrays.")
+    run.recall(StoreReader(path / STORE), found)
+    run.restored = [f"step {found.step:,}", *state.notes]
+    return run
+
+
+def _maker_of(spec: RunSpec, env: Any) -> Callable[[], Any]:
+    """What makes the environment of a kept run. A stranger's run may name an id, not a module to be imported."""
+    if env is not None:
+        return _maker(env, spec.env_kwargs if isinstance(env, str) else None, len(spec.seeds))
+    if spec.env_given != "id":
+        rule = "must be given: this run was trained in an environment that was passed as an object"
+        raise option_error("load", "env", rule, None, "Use load(folder, env=lambda: MyEnv()).")
+    outside = [name for name, value in spec.env_kwargs.items() if isinstance(value, str) and _is_path(value)]
+    if ":" in spec.env or outside:
+        what = (
+            f"the options {outside} of '{spec.env}'" if outside else f"'{spec.env}', which imports a module"
+        )
+        raise OptionError(
+            f"The 'env' parameter of load must be given for {what}: a run's folder alone is not trusted with that. "
+            f"Use load(folder, env={spec.env!r}) if you trust it."
+        )
+    return _maker(spec.env, spec.env_kwargs, len(spec.seeds))
+
+
+def _is_path(value: str) -> bool:
+    return "/" in value or "\\" in value or ".." in value or ":" in value
+
+
+def _as_option(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _trainer_of(name: str) -> Any:
+    module, _, kind = find_algorithm(name).trainer.partition(":")
+    return getattr(importlib.import_module(module), kind)
+
+
+def _metrics_every(total_steps: int, driver: str) -> int:
+    """Two hundred measurements of a long run. A compiled one makes 50,000 steps in the time of some measurements."""
+    if driver != "compiled":
+        return max(1, total_steps // 100)
+    return max(1, total_steps // 200, min(50_000, total_steps // 20))
+
+
+def _check_counts(total_steps: int | None, metrics_every: int | None, eval_episodes: int | None) -> None:
+    for name, value, least, remedy in (
+        ("total_steps", total_steps, 1, "Use 100_000."),
+        ("metrics_every", metrics_every, 1, "Use 1_000."),
+        ("eval_episodes", eval_episodes, 0, "Use 100, or 0 for no evaluation."),
+    ):
+        if value is not None and (not is_whole(value) or not least <= value <= 2**62):
+            rule = "must be a whole number above 0" if least else "must be a whole number, 0 or above"
+            raise option_error("train", name, rule, value, remedy)
 
 
 def _maker(env: Any, env_kwargs: Mapping[str, Any] | None, n_seeds: int) -> Callable[[], Any]:
@@ -304,103 +502,3 @@ def _warn_of_divergence(config: Any) -> None:
             said = convergence_warning(value)
             if said is not None:
                 warnings.warn(said, stacklevel=4)
-
-
-def _loop(run: Run, progress: bool | Progress) -> None:
-    """Advance until the budget is spent or somebody interrupts, a twentieth of a second at a time.
-
-    The first step is made by itself, before signals are caught: it may compile for seconds, and there is
-    nothing yet to be saved.
-    """
-    total = run.spec.total_steps
-    started = time.perf_counter()
-    with _reporter(progress, run) as report:
-        run.advance(1)
-        chunk = 1_000 if run.spec.driver == "compiled" else 1
-        with _Interruption() as interruption:
-            while (made := run.steps) < total and interruption.number is None:
-                begun = time.perf_counter()
-                run.advance(min(chunk, total - made))
-                taken = max(time.perf_counter() - begun, 1e-6)
-                chunk = max(1, int(chunk * min(8.0, _CHUNK_SECONDS / taken)))
-                report(run.steps, total, time.perf_counter() - started)
-        run.signal = interruption.number
-    run.status = "interrupted" if run.steps < total else "finished"
-
-
-class _Interruption:
-    """The first Ctrl-C or SIGTERM asks the loop to stop where it can; the second is not held back."""
-
-    def __init__(self) -> None:
-        self.number: int | None = None  # of the signal
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> _Interruption:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._restore()
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.number = number
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        self._before = {}
-
-
-class _reporter:
-    """A progress bar where one is asked for."""
-
-    def __init__(self, progress: bool | Progress, run: Run) -> None:
-        self._progress = progress
-        self._run = run
-        self._bar: Any = None
-
-    def __enter__(self) -> Progress:
-        if callable(self._progress):
-            return self._progress
-        if not self._progress or not sys.stderr.isatty():
-            return lambda made, total, seconds: None
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        spec = self._run.spec
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[speed]}"),
-            TimeRemainingColumn(),
-        )
-        self._bar = Progress(*columns, console=Console(stderr=True))
-        self._bar.start()
-        task = self._bar.add_task(
-            f"{spec.algorithm} on {spec.env}", total=spec.total_steps, speed="compiling ..."
-        )
-
-        def show(made: int, total: int, seconds: float) -> None:
-            self._bar.update(task, completed=made, speed=speed_text(self._run.speed))
-
-        return show
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-
-def speed_text(steps_per_second: float) -> str:
-    """A speed to be read: 3 digits and a unit.
-
-    >>> speed_text(68_400_000.0)
-    '68.4 M steps/s'
-    """
-    for size, unit in ((1e6, "M"), (1e3, "k")):
-        if steps_per_second >= size:
-            return f"{steps_per_second / size:.3g} {unit} steps/s"
-    return f"{steps_per_second:.3g} steps/s"

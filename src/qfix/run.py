@@ -1,27 +1,34 @@
-"""A run and what can be asked of it: values, policy, episodes, evaluation, distance to the optimum."""
+"""A run and what can be asked of it: values, policy, episodes, metrics, evaluation, distance to the optimum."""
 
 from __future__ import annotations
 
-import json
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
-from safetensors.numpy import save_file
 
-from qfix.errors import EnvironmentFault, ModelError, OptionError, option_error
+from qfix.errors import EnvironmentFault, FolderError, ModelError, is_whole, option_error, unknown_name
+from qfix.evaluation import (
+    LONGEST_EPISODE,
+    Evaluation,
+    Kind,
+    Policy,
+    RandomPolicy,
+    evaluate_by_playing,
+    evaluate_exactly,
+    greedy_actions,
+)
+from qfix.loop import go_on
 from qfix.mdp import FiniteMDP, Solution, expected_return, policy_value, solve, start_value
-from qfix.mdp.simulate import episode_seed
-from qfix.runs import RunSpec
+from qfix.runs import Alert, Checkpoint, Recorder, RunSpec, StoreReader, Watchman
 
-_EVALUATION = 1 << 33  # index of the evaluation's own episodes, beyond any environment's
-LONGEST_EPISODE = 10_000  # steps after which an evaluated episode without a time limit is cut
+_OF_EPISODES = ("return", "episode_length", "episodes", "running_length")
+_LATEST = 100  # episodes whose mean is the metric "return"
 
 
 @dataclass(frozen=True)
@@ -37,25 +44,21 @@ class Episodes:
         return f"Episodes({', '.join(str(len(r)) for r in self.returns)} for {len(self.returns)} seeds)"
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Undiscounted returns of policies on episodes that were not trained on."""
+class Metric(NamedTuple):
+    """A metric over the training."""
 
-    returns: np.ndarray
-    """(seeds,) mean return of an episode under each seed's policy."""
-    episodes: int
-    """Episodes a seed; 0 where the returns are exact."""
-    exact: bool
-    """Whether the returns are expectations computed from the model, without sampling."""
+    steps: np.ndarray
+    """(n,) environment steps of each seed."""
+    values: np.ndarray
+    """(seeds, n); NaN where there is none."""
 
-    @property
-    def mean(self) -> float:
-        """Mean over seeds."""
-        return float(np.mean(self.returns))
 
-    def __repr__(self) -> str:
-        how = "exact" if self.exact else f"{self.episodes} episodes a seed"
-        return f"Evaluation(mean return {self.mean:.6g} over {len(self.returns)} seeds, {how})"
+class Snapshot(NamedTuple):
+    """Values of the first seed as they were when it finished an episode."""
+
+    episode: int
+    step: int
+    action_values: np.ndarray
 
 
 class Run:
@@ -68,6 +71,12 @@ class Run:
         status: "running", "finished", "interrupted" or "failed".
         signal: number of the signal that interrupted it, or None.
         snapshots: action values of the first seed after some episodes.
+        alerts: what deserved a warning, in order.
+        folder: where it is kept, or None.
+        restored: what was restored, and what could not be, if it comes from a folder.
+        checkpoints_seen: steps of the checkpoints in the folder when it was loaded or last kept.
+        recorder: keeps it in its folder while it is trained, else None.
+        mirrors: called with (step, seeds, names, values) whenever metrics are measured.
     """
 
     def __init__(
@@ -86,19 +95,49 @@ class Run:
         self._displaced = False  # whether an evaluation has left it in the middle of another episode
         self.status = "running"
         self.signal: int | None = None
-        self.snapshots: list[Any] = []
+        self.snapshots: list[Snapshot] = []
+        self.alerts: list[Alert] = []
+        self.folder: Path | None = None
+        self.restored: list[str] = []
+        self.checkpoints_seen: list[int] = []
+        self.recorder: Recorder | None = None
+        self.mirrors: list[Callable[[int, Sequence[int], Sequence[str], np.ndarray], None]] = []
         self.trainer = trainer
         self.state = state
+        n = len(spec.seeds)
         self._returns: list[list[np.ndarray]] = [[] for _ in spec.seeds]
         self._lengths: list[list[np.ndarray]] = [[] for _ in spec.seeds]
-        self._marks: list[tuple[int, float]] = []  # (steps, seconds) after each advance
+        self._counts = np.zeros(n, np.int64)  # episodes of each seed
+        self._played = np.zeros(n, np.int64)  # steps in them
+        self._latest = [
+            (np.empty(0), np.empty(0)) for _ in spec.seeds
+        ]  # returns and lengths of the last episodes
+        self._names = (*_OF_EPISODES, *trainer.metric_names)
+        self._measured: list[tuple[int, np.ndarray]] = []  # step, (names, seeds)
+        self._watchmen = [Watchman(seed) for seed in spec.seeds]
+        self._seconds = 0.0
+        self._first: tuple[int, float] | None = None  # steps and seconds of the first advance
+        self._evaluated: dict[tuple[Any, ...], Evaluation] = {}
+
+    # Going on
 
     def advance(self, steps: int) -> None:
-        """Exactly `steps` more environment steps of every seed.
+        """Exactly `steps` more environment steps of every seed that has not failed.
 
         Raises:
-            EnvironmentFault: the environment raised or broke its contract.
+            EnvironmentFault: the environment raised or broke its contract in every seed.
         """
+        every = self.spec.metrics_every
+        now = self.steps
+        target = now + steps
+        while now < target:
+            stop = min(target, now - now % every + every)
+            self._advance(stop - now)
+            now = stop
+            if now % every == 0:
+                self._measure(now)
+
+    def _advance(self, steps: int) -> None:
         begun = time.perf_counter()
         if self._displaced:
             # unpacking brings a live environment back to where its episode was
@@ -110,46 +149,159 @@ class Run:
             self._note(fault.records)
             raise
         self._note(records)
-        self._marks.append((self.steps, time.perf_counter() - begun))
+        taken = time.perf_counter() - begun
+        self._seconds += taken
+        if self._first is None:
+            self._first = (self.steps, taken)
 
     def _note(self, records: Any) -> None:
-        for kept, new in ((self._returns, records.returns), (self._lengths, records.lengths)):
-            for pieces, more in zip(kept, new, strict=True):
-                pieces.extend(more)
-        self.snapshots.extend(records.snapshots)
+        for i, (returns, lengths) in enumerate(zip(records.returns, records.lengths, strict=True)):
+            for returned, lasted in zip(returns, lengths, strict=True):
+                self._note_episodes(i, returned, lasted)
+                if self.recorder is not None:
+                    seed, first = self.spec.seeds[i], int(self._counts[i]) - len(lasted)
+                    self.recorder.store.add_episodes(seed, first, int(self._played[i]), returned, lasted)
+        for shot in records.snapshots:
+            self.snapshots.append(Snapshot(*shot))
+            if self.recorder is not None:
+                self.recorder.store.add_snapshot(
+                    self.spec.seeds[0], shot.episode, shot.step, shot.action_values
+                )
+
+    def _note_episodes(self, i: int, returned: np.ndarray, lasted: np.ndarray) -> None:
+        self._returns[i].append(returned)
+        self._lengths[i].append(lasted)
+        self._counts[i] += len(lasted)
+        self._played[i] += lasted.sum()
+        one, other = self._latest[i]
+        self._latest[i] = (
+            np.concatenate([one, returned[-_LATEST:]])[-_LATEST:],
+            np.concatenate([other, lasted[-_LATEST:]])[-_LATEST:],
+        )
+
+    def _measure(self, step: int) -> None:
+        """Metrics at a step that is a multiple of `spec.metrics_every`: they do not depend on how it was reached."""
+        n = len(self._returns)
+        values = np.empty((len(self._names), n))
+        for i, (returns, lengths) in enumerate(self._latest):
+            any_ended = len(returns) > 0
+            values[0, i] = returns.sum() / len(returns) if any_ended else np.nan
+            values[1, i] = lengths.sum() / len(lengths) if any_ended else np.nan
+        values[2] = self._counts
+        values[3] = step - self._played
+        values[len(_OF_EPISODES) :] = self.trainer.measure(self.state)
+        going = [i for i in range(n) if i not in self._failed]
+        alerts = self._observe(step, values, going)
+        seeds = [self.spec.seeds[i] for i in going]
+        if self.recorder is not None:
+            self.recorder.store.add_metrics(step, seeds, self._names, values[:, going])
+            for alert in alerts:
+                self.recorder.store.add_alert(*alert)
+        for mirror in self.mirrors:
+            mirror(step, seeds, self._names, values[:, going])
+
+    def _observe(self, step: int, values: np.ndarray, going: Sequence[int]) -> list[Alert]:
+        if len(going) < values.shape[1]:
+            values[:, [i for i in range(values.shape[1]) if i not in going]] = np.nan
+        self._measured.append((step, values))
+        alerts = []
+        for i in going:
+            named = dict(zip(self._names, values[:, i].tolist(), strict=True))
+            alerts += self._watchmen[i].observe(step, named)
+        self.alerts += alerts
+        return alerts
+
+    def resume(self, total_steps: int | None = None, progress: Any = False) -> Run:
+        """Go on as if nothing had happened, until every seed has made all its steps.
+
+        A run in a folder is recorded there on: what was recorded after the checkpoint it comes from is removed, and
+        the training makes it again.
+
+        Args:
+            total_steps: of each seed in all, to extend the run; schedules that were laid over the first budget stay
+                as they were. None for the budget it has.
+            progress: True for a progress bar on a terminal, or a function of (steps done, steps in all, seconds).
+
+        Returns:
+            Itself.
+
+        Raises:
+            OptionError: the run has made more steps than `total_steps`.
+            LockedError: another process writes the run, or it has gone on since it was loaded.
+            EnvironmentFault, Interrupted: as in `train`.
+        """
+        go_on(self, total_steps, progress)
+        return self
 
     # What happened
 
     @property
+    def failures(self) -> dict[int, str]:
+        """What the environment of a seed did that ended its training, by seed."""
+        return {self.spec.seeds[i]: said for i, said in self._failed.items()}
+
+    @property
+    def _failed(self) -> dict[int, str]:
+        failed: dict[int, str] = self.state.failures
+        return failed
+
+    @property
     def seconds(self) -> float:
         """Time spent in training, compiling included."""
-        return sum(taken for _, taken in self._marks)
+        return self._seconds
 
     @property
     def steps(self) -> int:
-        """Steps that every seed has made."""
-        return min(self.trainer.steps_done(self.state))
+        """Steps that every seed has made, those that failed aside."""
+        made = self.trainer.steps_done(self.state)
+        return min((n for i, n in enumerate(made) if i not in self._failed), default=max(made))
 
     @property
     def compiling_seconds(self) -> float:
         """Time of the first advance: of one step, and of compiling or loading its kernels."""
-        return self._marks[0][1] if self._marks else 0.0
+        return self._first[1] if self._first is not None else 0.0
 
     @property
     def speed(self) -> float:
         """Environment steps a second, all seeds together, without the first advance, which may compile."""
-        marks = self._marks if len(self._marks) < 2 else self._marks[1:]
-        first = 0 if len(self._marks) < 2 else self._marks[0][0]
-        seconds = sum(s for _, s in marks)
-        return (self.steps - first) * len(self.spec.seeds) / seconds if seconds > 0 else 0.0
+        if self._first is None:
+            return 0.0
+        made, seconds = self.steps - self._first[0], self._seconds - self._first[1]
+        if made == 0:
+            made, seconds = self._first[0], self._first[1]
+        return made * len(self.spec.seeds) / seconds if seconds > 0 else 0.0
 
     @property
     def episodes(self) -> Episodes:
         """Finished training episodes of each seed."""
+        for pieces in (*self._returns, *self._lengths):
+            if len(pieces) > 1:
+                pieces[:] = [np.concatenate(pieces)]
         return Episodes(
-            [np.concatenate([np.empty(0), *pieces]) for pieces in self._returns],
-            [np.concatenate([np.empty(0, np.int64), *pieces]) for pieces in self._lengths],
+            [pieces[0] if pieces else np.empty(0) for pieces in self._returns],
+            [pieces[0] if pieces else np.empty(0, np.int64) for pieces in self._lengths],
         )
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """What `metrics` can be asked for."""
+        return self._names
+
+    def metrics(self, name: str) -> Metric:
+        """A metric over the training, measured every `spec.metrics_every` steps.
+
+        Args:
+            name: one of `metric_names`, such as "return", "td_error" or "q_max".
+
+        Raises:
+            UnknownNameError: there is no such metric; suggests the nearest.
+        """
+        if name not in self._names:
+            raise unknown_name("metric", name, self._names)
+        row = self._names.index(name)
+        steps = np.array([step for step, _ in self._measured], np.int64)
+        values = [values[row] for _, values in self._measured]
+        return Metric(steps, np.array(values).reshape(len(values), len(self.spec.seeds)).T)
 
     # What was learned
 
@@ -159,13 +311,19 @@ class Run:
         values = [self.trainer.action_values(self.state, i) for i in range(len(self.spec.seeds))]
         return np.stack(values) if len({v.shape for v in values}) == 1 else values
 
-    def policy(self, seed: int | None = None) -> Any:
-        """The policy learned by one of the seeds; by default the first.
+    def policy(self, seed: int | None = None, exploratory: bool = False) -> Policy:
+        """The policy learned by one of the seeds.
+
+        Args:
+            seed: one of `spec.seeds`; by default the first.
+            exploratory: how it acts while it learns, at this moment, in place of the greedy policy.
 
         Raises:
             OptionError: the run has no such seed.
         """
-        return self.trainer.policy(self.state, self._place(seed))
+        place = self._place(seed)
+        policy: Policy = (self.trainer.behaviour if exploratory else self.trainer.policy)(self.state, place)
+        return policy
 
     def _place(self, seed: int | None) -> int:
         if seed is None:
@@ -177,8 +335,8 @@ class Run:
 
     # How good it is
 
-    def evaluate(self, episodes: int = 1000, seed: int = 0) -> Evaluation:
-        """Mean undiscounted return of each seed's greedy policy, under the environment's time limit.
+    def evaluate(self, episodes: int = 1000, seed: int = 0, policy: Kind = "greedy") -> Evaluation:
+        """Mean undiscounted return of each seed's policy, under the environment's time limit.
 
         Exact where the model is known; else over fresh episodes, whose seeds no training episode has. Training goes on
         from where it was: an environment that could not be copied is brought back there by the seed and the actions
@@ -187,20 +345,29 @@ class Run:
         Args:
             episodes: how many a seed, where they are sampled.
             seed: of the evaluation episodes; the same seed gives every policy the same episodes.
+            policy: "greedy", or "exploratory": as it acts while it learns, at this moment.
 
         Raises:
             OptionError: fewer than one episode, or no seed.
             EnvironmentFault: the environment raised.
         """
-        return self._evaluate([self.policy(s) for s in self.spec.seeds], episodes, seed)
+        if policy not in ("greedy", "exploratory"):
+            rule = "must be 'greedy' or 'exploratory'"
+            raise option_error("evaluate", "policy", rule, policy, "Use policy='greedy'.")
+        _check_evaluation(episodes, seed)
+        policies = [self.policy(s, exploratory=policy == "exploratory") for s in self.spec.seeds]
+        return self._evaluate(policy, policies, episodes, seed)
 
     def baselines(self, episodes: int = 1000, seed: int = 0) -> dict[str, Evaluation]:
         """What the policy was before training, and what random actions get, by the measure of `evaluate`."""
+        _check_evaluation(episodes, seed)
         fresh = self.trainer.start()
         untrained = [self.trainer.policy(fresh, i) for i in range(len(self.spec.seeds))]
-        before = self._evaluate(untrained, episodes, seed)
-        chance = self._evaluate([RandomPolicy(self.env.action_space, seed)], episodes, seed)
-        return {"untrained": before, "random": chance}
+        chance = [RandomPolicy(self.env.action_space, seed)]
+        return {
+            "untrained": self._evaluate("untrained", untrained, episodes, seed),
+            "random": self._evaluate("random", chance, episodes, seed),
+        }
 
     def optimum(self) -> Evaluation:
         """What the optimal policy of the model gets, by the measure of `evaluate`.
@@ -241,7 +408,8 @@ class Run:
         gaps = []
         for seed in self.spec.seeds:
             try:
-                gaps.append(max(0.0, best - policy_value(model, self._actions(self.policy(seed)))))
+                actions = greedy_actions(model, self.env, self.policy(seed))
+                gaps.append(max(0.0, best - policy_value(model, actions)))
             except ModelError:
                 gaps.append(np.inf)
         return np.array(gaps)
@@ -254,48 +422,16 @@ class Run:
             )
         return self.model
 
-    def _actions(self, policy: Any) -> np.ndarray:
-        """(S,) actions of a policy in a finite model, or (S, A) probabilities of a random one."""
-        assert self.model is not None
-        if isinstance(policy, RandomPolicy):
-            return np.full((self.model.n_states, self.model.n_actions), 1.0 / self.model.n_actions)
-        space = self.env.observation_space
-        first = int(getattr(space, "start", 0))
-        states = np.arange(first, first + self.model.n_states)
-        return policy.predict(states) - int(getattr(self.env.action_space, "start", 0))
-
-    def _evaluate(self, policies: Sequence[Any], episodes: int, seed: int) -> Evaluation:
-        if not is_whole(episodes) or episodes < 1:
-            rule = "must be at least 1, and a whole number"
-            raise option_error("evaluate", "episodes", rule, episodes, "Use episodes=1000.")
-        if not is_whole(seed) or not 0 <= seed < 2**63:
-            raise option_error("evaluate", "seed", "must be a whole number, 0 or above", seed, "Use seed=0.")
-        if self.model is not None:
-            limit = self.model.max_episode_steps or LONGEST_EPISODE
-            exact = [expected_return(self.model, self._actions(p), limit) for p in policies]
-            return Evaluation(np.array(exact), 0, True)
-        sampled = [np.mean([self._play(p, seed, i) for i in range(episodes)]) for p in policies]
-        return Evaluation(np.array(sampled), episodes, False)
-
-    def _play(self, policy: Any, seed: int, episode: int) -> float:
-        env = self.env
-        self._displaced = self._shared
-        total, steps = 0.0, 0
-        try:
-            observation, _ = env.reset(seed=int(episode_seed(seed, _EVALUATION, episode)))
-            while steps < LONGEST_EPISODE:
-                steps += 1
-                observation, reward, terminated, truncated, _ = env.step(policy.predict(observation))
-                total += float(reward)
-                if terminated or truncated:
-                    break
-        except Exception as fault:
-            raise EnvironmentFault(
-                f"The environment '{self.spec.env}' failed in an evaluation (seed {seed}, episode {episode}, step "
-                f"{steps}): it raised {type(fault).__name__}: {str(fault).rstrip('.')}. Mend the environment, or "
-                f"judge by run.episodes."
-            ) from fault
-        return total
+    def _evaluate(self, name: str, policies: Sequence[Policy], episodes: int, seed: int) -> Evaluation:
+        asked = (name, episodes, seed, self.steps)
+        if asked not in self._evaluated:
+            kind: Kind = "exploratory" if name == "exploratory" else "greedy"
+            if self.model is not None:
+                self._evaluated[asked] = evaluate_exactly(self.model, self.env, policies, kind)
+            else:
+                self._displaced = self._shared
+                self._evaluated[asked] = evaluate_by_playing(self.env, policies, episodes, seed, kind)
+        return self._evaluated[asked]
 
     # Keeping it
 
@@ -313,71 +449,101 @@ class Run:
             "steps_per_second": round(self.speed, 1),
             "episodes": [len(r) for r in episodes.returns],
             "training_return": [float(r.mean()) if len(r) else None for r in tail],
+            "failures": {str(seed): said for seed, said in self.failures.items()},
+            "alerts": [alert._asdict() for alert in self.alerts],
         }
         return result
 
     def save(self, folder: str | Path) -> Path:
-        """Write `result.json` and the learner's state (`state.safetensors`) to a folder.
+        """Keep the run in a new folder, from which `qfix.load` brings it back to the bit.
 
         Raises:
-            OptionError: the folder cannot be written.
+            OptionError: the folder holds something already, or cannot be written.
+            FolderError: the disk refuses.
         """
-        path = Path(folder)
+        recorder = Recorder.create(folder, self.spec)
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            arrays = {k: np.ascontiguousarray(v) for k, v in self.trainer.pack(self.state).items()}
-            save_file(arrays, path / "state.safetensors")
-            (path / "result.json").write_text(json.dumps(self.to_dict(), indent=1) + "\n")
-        except OSError as fault:
-            raise _unwritable(path, fault) from fault
-        return path
+            for i, seed in enumerate(self.spec.seeds):
+                returns, lengths = self.episodes.returns[i], self.episodes.lengths[i]
+                recorder.store.add_episodes(seed, 0, int(lengths.sum()), returns, lengths)
+            for step, values in self._measured:
+                recorder.store.add_metrics(step, self.spec.seeds, self._names, values)
+            for shot in self.snapshots:
+                recorder.store.add_snapshot(self.spec.seeds[0], shot.episode, shot.step, shot.action_values)
+            for alert in self.alerts:
+                recorder.store.add_alert(*alert)
+            recorder.checkpoint(self.steps, self.trainer.pack(self.state), self.checkpoint_info())
+            recorder.event(self.steps, self.status)
+        finally:
+            recorder.close()
+        return recorder.folder
+
+    def checkpoint_info(self) -> dict[str, Any]:
+        """What a checkpoint says beside the arrays."""
+        latest = [r.mean() for i, (r, _) in enumerate(self._latest) if len(r) and i not in self._failed]
+        score = float(np.mean(latest)) if latest else None
+        return {
+            "episodes": {str(seed): int(n) for seed, n in zip(self.spec.seeds, self._counts, strict=True)},
+            "seconds": self._seconds,
+            "first": None if self._first is None else list(self._first),
+            "score": score if score is not None and np.isfinite(score) else None,
+        }
+
+    def recall(self, reader: StoreReader, checkpoint: Checkpoint) -> None:
+        """Take up what happened until a checkpoint was made; `state` is that of the checkpoint already.
+
+        Raises:
+            FolderError: the store does not fit the checkpoint.
+        """
+        for i, seed in enumerate(self.spec.seeds):
+            n = checkpoint.info["episodes"][str(seed)]
+            returns, lengths, _ = reader.episodes(seed)
+            if len(returns) < n:
+                raise FolderError(
+                    f"{reader.path} has {len(returns):,} episodes of seed {seed}, and its checkpoint counts {n:,}. "
+                    f"Put the two that belong together into the folder."
+                )
+            if n:
+                self._note_episodes(i, returns[:n], lengths[:n])
+        for step, values in _table(reader, self._names, self.spec.seeds, checkpoint.step):
+            self._observe(step, values, np.flatnonzero(~np.isnan(values[2])).tolist())
+        self.snapshots = [
+            Snapshot(shot.episode, shot.step, shot.values)
+            for shot in reader.snapshots()
+            if shot.step <= checkpoint.step
+        ]
+        self._seconds = checkpoint.info["seconds"]
+        first = checkpoint.info["first"]
+        self._first = None if first is None else (first[0], first[1])
 
     def __repr__(self) -> str:
         spec = self.spec
         return f"Run({spec.algorithm} on {spec.env}, {len(spec.seeds)} seeds x {self.steps:,} steps, {self.status})"
 
 
-def claim_folder(folder: str | Path) -> Path:
-    """Make the folder of a run, so that a bad name is known before any work.
-
-    Raises:
-        OptionError: the folder holds something already, or cannot be written.
-    """
-    path = Path(folder)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        taken = next(path.iterdir(), None) is not None
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as fault:
-        raise _unwritable(path, fault) from fault
-    if taken:
-        rule = "must be a new or an empty folder; this one holds something already"
-        raise option_error("train", "out", rule, str(path), "Choose another name, or remove the folder.")
-    return path
-
-
-def is_whole(x: Any) -> TypeGuard[int]:
-    """A whole number, NumPy's included; True and False are not meant as numbers."""
-    return isinstance(x, int | np.integer) and not isinstance(x, bool)
+def _table(
+    reader: StoreReader, names: Sequence[str], seeds: Sequence[int], last: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(step, (names, seeds) values) of every measurement up to a step; NaN where there is none."""
+    there = set(reader.metric_names())
+    series = {name: reader.metric(name) for name in names if name in there}
+    steps = np.unique(np.concatenate([np.empty(0, np.int64), *(one.steps for one in series.values())]))
+    values = np.full((len(steps), len(names), len(seeds)), np.nan)
+    places = {seed: i for i, seed in enumerate(seeds)}
+    for k, name in enumerate(names):
+        if name in series:
+            at = np.searchsorted(steps, series[name].steps)
+            for seed, row in zip(series[name].seeds, series[name].values, strict=True):
+                if seed in places:
+                    values[at, k, places[seed]] = row
+    for step, table in zip(steps.tolist(), values, strict=True):
+        if step <= last:
+            yield step, table
 
 
-def _unwritable(path: Path, fault: OSError) -> OptionError:
-    return OptionError(
-        f"The 'out' parameter of train must be a folder that can be written. Got {str(path)!r}: {fault.strerror}. "
-        f"Use another folder, or out=None to keep the run in memory."
-    )
-
-
-class RandomPolicy:
-    """Every action with the same probability."""
-
-    def __init__(self, action_space: gymnasium.Space[Any], seed: int = 0) -> None:
-        self._space = action_space
-        self._rng = np.random.default_rng(seed)
-
-    def predict(self, obs: Any, deterministic: bool = True) -> int:
-        """Any action of a discrete space."""
-        space = self._space
-        assert isinstance(space, gymnasium.spaces.Discrete)
-        return int(space.start + self._rng.integers(space.n))
+def _check_evaluation(episodes: int, seed: int) -> None:
+    if not is_whole(episodes) or episodes < 1:
+        rule = "must be at least 1, and a whole number"
+        raise option_error("evaluate", "episodes", rule, episodes, "Use episodes=1000.")
+    if not is_whole(seed) or not 0 <= seed < 2**63:
+        raise option_error("evaluate", "seed", "must be a whole number, 0 or above", seed, "Use seed=0.")

@@ -10,7 +10,7 @@ import qfix
 from qfix.report.learning_curve import BINS, learning_curve, learning_figure, smoothed, steps_text
 from qfix.report.summary import Summary, run_title, summarise
 from qfix.report.tables import gap_text, number, result_table
-from qfix.run import Evaluation
+from qfix.evaluation import Evaluation
 
 GRID = "qfix/Grid4x3-v0"
 

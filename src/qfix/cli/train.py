@@ -162,7 +162,7 @@ def _waiting(long: bool) -> AbstractContextManager[object]:
 def _print_result(summary: Any, document: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from qfix.experiment import speed_text
+    from qfix.loop import speed_text
     from qfix.report.summary import run_title
     from qfix.report.tables import result_table
 

@@ -9,7 +9,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from qfix.run import Evaluation, Run
+from qfix.evaluation import Evaluation
+from qfix.run import Run
 from qfix.runs import RunSpec
 
 _SLICES = {"Taxi": "shown: the 25 states with the passenger aboard, bound for the stand at the top left"}

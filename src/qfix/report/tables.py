@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from qfix.evaluation import LONGEST_EPISODE
 from qfix.report.summary import Summary
-from qfix.run import LONGEST_EPISODE
 
 _COLUMNS = ("return", "training", "gap", "episodes")
 _MOST_SEEDS = 16

@@ -20,6 +20,7 @@ from qfix.errors import FolderError, OptionError, option_error
 from qfix.runs.files import read_regular, strict_json, write_atomically
 
 SPEC = "spec.json"
+STORE = "metrics.db"
 FORMAT = 1
 LONGEST_SPEC = 4 << 20
 MOST_SEEDS = 100_000

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -73,6 +73,10 @@ class State:
     agents: list[Agent]
     histories: list[int]
     worlds: list[LiveWorld]
+    failures: dict[int, str] = field(default_factory=dict)
+    """What ended a seed's training, by its place among the seeds."""
+    notes: list[str] = field(default_factory=list)
+    """What was restored, and what could not be."""
 
 
 class TabularTrainer:

@@ -1,0 +1,137 @@
+"""What a policy gets on episodes nobody trained on: exactly where the model is known, else by playing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import gymnasium
+import numpy as np
+
+from qfix.errors import EnvironmentFault
+from qfix.mdp import FiniteMDP, expected_return
+from qfix.mdp.simulate import evaluation_seed
+
+LONGEST_EPISODE = 10_000  # steps after which an evaluated episode without a time limit is cut
+
+Kind = Literal["greedy", "exploratory"]
+
+
+class Policy(Protocol):
+    """What acts."""
+
+    def predict(self, obs: Any, deterministic: bool = True, rng: np.random.Generator | None = None) -> Any:
+        """The action at one observation, or an array of actions at a batch."""
+        ...
+
+    def probabilities(self, obs: Any) -> np.ndarray:
+        """(A,) probability of each action at one observation, (B, A) at a batch."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Undiscounted returns of policies on episodes that were not trained on."""
+
+    returns: np.ndarray
+    """(seeds,) mean return of an episode under each seed's policy."""
+    episodes: int
+    """Episodes a seed; 0 where the returns are exact."""
+    exact: bool
+    """Whether the returns are expectations computed from the model, without sampling."""
+    samples: np.ndarray | None = None
+    """(seeds, episodes) return of each episode; None where the returns are exact."""
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds."""
+        return float(np.mean(self.returns))
+
+    @property
+    def standard_errors(self) -> np.ndarray:
+        """(seeds,) standard error of each seed's mean, of its episodes; 0 where it is exact, NaN of one episode."""
+        if self.samples is None:
+            return np.zeros(len(self.returns))
+        if self.episodes < 2:
+            return np.full(len(self.returns), np.nan)
+        return self.samples.std(axis=1, ddof=1) / np.sqrt(self.episodes)
+
+    def __repr__(self) -> str:
+        how = "exact" if self.exact else f"{self.episodes} episodes a seed"
+        return f"Evaluation(mean return {self.mean:.6g} over {len(self.returns)} seeds, {how})"
+
+
+class RandomPolicy:
+    """Every action of a discrete space with the same probability."""
+
+    def __init__(self, action_space: gymnasium.Space[Any], seed: int = 0) -> None:
+        assert isinstance(action_space, gymnasium.spaces.Discrete)
+        self._space = action_space
+        self._rng = np.random.default_rng(seed)
+
+    def predict(self, obs: Any, deterministic: bool = True, rng: np.random.Generator | None = None) -> int:
+        """Any action; also where it is asked to be deterministic, for that is what this policy is."""
+        return int(self._space.start + (self._rng if rng is None else rng).integers(self._space.n))
+
+    def probabilities(self, obs: Any) -> np.ndarray:
+        """(A,) equal numbers."""
+        return np.full(int(self._space.n), 1.0 / int(self._space.n))
+
+
+def evaluate_exactly(
+    model: FiniteMDP, env: gymnasium.Env[Any, Any], policies: Sequence[Policy], kind: Kind
+) -> Evaluation:
+    """Expected return of each policy under the model's time limit, without sampling."""
+    limit = model.max_episode_steps or LONGEST_EPISODE
+    returns = [expected_return(model, _as_actions(model, env, policy, kind), limit) for policy in policies]
+    return Evaluation(np.array(returns), 0, True)
+
+
+def greedy_actions(model: FiniteMDP, env: gymnasium.Env[Any, Any], policy: Policy) -> np.ndarray:
+    """(S,) actions of a policy in a finite model, or (S, A) probabilities of a random one."""
+    return _as_actions(model, env, policy, "greedy")
+
+
+def _as_actions(model: FiniteMDP, env: gymnasium.Env[Any, Any], policy: Policy, kind: Kind) -> np.ndarray:
+    if isinstance(policy, RandomPolicy):
+        return np.tile(policy.probabilities(0), (model.n_states, 1))
+    first = int(getattr(env.observation_space, "start", 0))
+    states = np.arange(first, first + model.n_states)
+    if kind == "exploratory":
+        return policy.probabilities(states)
+    return policy.predict(states) - int(getattr(env.action_space, "start", 0))
+
+
+def evaluate_by_playing(
+    env: gymnasium.Env[Any, Any], policies: Sequence[Policy], episodes: int, seed: int, kind: Kind
+) -> Evaluation:
+    """Mean return of each policy over the same fresh episodes.
+
+    Raises:
+        EnvironmentFault: the environment raised.
+    """
+    samples = np.array([[_play(env, p, seed, i, kind) for i in range(episodes)] for p in policies])
+    return Evaluation(samples.mean(axis=1), episodes, False, samples)
+
+
+def _play(env: gymnasium.Env[Any, Any], policy: Policy, seed: int, episode: int, kind: Kind) -> float:
+    total, steps = 0.0, 0
+    rng = np.random.default_rng([seed, episode]) if kind == "exploratory" else None
+    try:
+        observation, _ = env.reset(seed=evaluation_seed(seed, episode))
+        while steps < LONGEST_EPISODE:
+            steps += 1
+            action = policy.predict(observation, deterministic=kind == "greedy", rng=rng)
+            observation, reward, terminated, truncated, _ = env.step(action)
+            total += float(reward)
+            if terminated or truncated:
+                break
+    except Exception as fault:
+        name = env.spec.id if env.spec is not None else str(env)
+        raise EnvironmentFault(
+            f"The environment '{name}' failed in an evaluation (seed {seed}, episode {episode}, step {steps}): "
+            f"it raised {type(fault).__name__}: {str(fault).rstrip('.')}. Mend the environment, or judge by "
+            f"run.episodes."
+        ) from fault
+    return total
