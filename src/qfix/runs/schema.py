@@ -130,8 +130,9 @@ _REMEDIES = {
 def store_error(act: str, path: Path, fault: Exception) -> FolderError:
     """What SQLite or the system said, with the file and a remedy."""
     code = getattr(fault, "sqlite_errorcode", 0) & 0xFF
-    remedy = _REMEDIES.get(code, "Check the disk and the folder, or use a copy of the file.")
-    error = FolderError(f"Cannot {act} {path}: {str(fault) or type(fault).__name__}. {remedy}")
+    remedy = _REMEDIES.get(code, "The file is damaged, or the disk is: restore it from a copy.")
+    said = plain_text(str(fault) or type(fault).__name__, 200).replace("\n", " ")  # SQLite quotes the file
+    error = FolderError(f"Cannot {act} {path}: {said}. {remedy}")
     if isinstance(fault, OSError):
         error.errno = fault.errno
     return error
@@ -241,8 +242,10 @@ def check_schema(link: sqlite3.Connection, path: Path) -> None:
     rows = link.execute("SELECT type, name, tbl_name, sql FROM sqlite_master LIMIT 50").fetchall()
     if len(rows) != len(_schema()) or set(rows) != _schema():
         known = {row[1] for row in _schema()}
-        extra = sorted(str(row[1])[:40] for row in set(rows) - _schema() if row[1] not in known)
-        raise damaged(path, f"it has {', '.join(extra)}" if extra else "its tables are not those of a run")
+        extra = sorted(plain_text(str(row[1]), 40) for row in set(rows) - _schema() if row[1] not in known)
+        raise damaged(
+            path, f"it has {', '.join(extra[:5])}" if extra else "its tables are not those of a run"
+        )
 
 
 @functools.cache

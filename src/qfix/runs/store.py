@@ -285,9 +285,7 @@ class MetricStore:
         }
         if unknown := sorted(set(self._counts) - set(kept)):
             rule = f"must name every seed, also {unknown[0]}"
-            raise option_error(
-                "rollback", "episodes", rule, sorted(kept), "Name the counts of the checkpoint."
-            )
+            raise _refused("rollback", "episodes", rule, sorted(kept), "Name the counts of the checkpoint.")
         for seed, count in kept.items():
             if count > self._counts.get(seed, 0):
                 raise FolderError(
