@@ -58,6 +58,25 @@ def test_short_writes_are_gone_on_with(tmp_path, monkeypatch):
     assert (tmp_path / "a").read_bytes() == bytes(range(100))
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="the names of open files are told by /proc")
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    calls = []
+
+    def fsync(descriptor, fsync=os.fsync):
+        calls.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    def replace(old, new, replace=os.replace):
+        calls.append((os.path.basename(old), os.path.basename(new)))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    write_atomically(tmp_path / "a", b"new")
+    assert calls == [calls[0], (calls[0], "a"), tmp_path.name]
+    assert calls[0].startswith(TEMPORARY)
+
+
 @pytest.mark.parametrize("call", ["write", "fsync", "replace", "open"])
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch, call):
     write_atomically(tmp_path / "a", b"old")

@@ -72,6 +72,7 @@ _NAME = re.compile(r"([0-9]{12}|[1-9][0-9]{12,18})(?:-([1-9][0-9]{0,5}))?")
 _PIECE = 8 << 20  # bytes that are read before they are handed to the thread that hashes
 _MOST_DIMENSIONS = 32
 _MOST_TRIES = 100
+_MOST_TOLD = 20  # of what a message lists
 
 
 @dataclass(frozen=True)
@@ -228,11 +229,11 @@ def _as_manifest(step: int, info: Mapping[str, Any], size: int, digest: str) -> 
         content = strict_json(plain.encode(), Path(MANIFEST))
         told = json.dumps(content | {"sha256": _digest(content)}, indent=1, allow_nan=False).encode() + b"\n"
         if len(told) + 128 > LONGEST_MANIFEST:
-            raise ValueError(f"it has more than {LONGEST_MANIFEST:,} bytes")
+            raise ValueError(f"{len(told):,} bytes")
     except (TypeError, ValueError, RecursionError, FolderError) as fault:
-        rule = f"must be JSON with finite numbers ({fault})"
+        rule = f"must be JSON with finite numbers, of less than {LONGEST_MANIFEST:,} bytes"
         remedy = "Use None for what is no number, and the arrays for what is large."
-        raise option_error("write_checkpoint", "info", rule, "something else", remedy) from fault
+        raise option_error("write_checkpoint", "info", rule, str(fault)[:200], remedy) from fault
     return told
 
 
@@ -309,13 +310,20 @@ def _entries(folder: str | Path) -> list[_Entry]:
         with os.scandir(within) as listed:
             for found in listed:
                 if match := _NAME.fullmatch(found.name):
-                    with contextlib.suppress(FileNotFoundError):
-                        told = found.stat(follow_symlinks=False)
-                        identity = (told.st_ino, told.st_mtime_ns)
+                    identity = _identity(Path(found.path))
+                    if identity is not None:
                         entries.append(_Entry(int(match[1]), int(match[2] or 0), found.name, identity))
     except OSError as fault:
         raise folder_error("read", within, fault, CheckpointError) from fault
     return sorted(entries, reverse=True)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        told = path.lstat()
+    except OSError:
+        return None
+    return told.st_ino, told.st_mtime_ns
 
 
 def _ranked(folder: Path, entries: list[_Entry]) -> list[_Entry]:
@@ -358,7 +366,7 @@ def read_checkpoint(folder: str | Path, step: int | Literal["last", "best"] = "l
             try:
                 manifest, arrays = _read(folder, entry)
             except FolderError as fault:
-                if _entries(folder) != entries:
+                if _identity(folder / FOLDER / entry.name) != entry.identity:
                     break
                 skipped.append(f"{entry.name}: {fault}")
                 continue
@@ -376,8 +384,11 @@ def _is_step(step: object) -> bool:
 
 def _nothing(folder: str | Path, what: str, skipped: list[str]) -> CheckpointError:
     steps = list_checkpoints(folder)
-    there = f" There are checkpoints of the steps {', '.join(map(str, steps[-20:]))}." if steps else ""
-    wrong = "".join(f"\n  {line}" for line in skipped)
+    there = (
+        f" There are checkpoints of the steps {', '.join(map(str, steps[-_MOST_TOLD:]))}." if steps else ""
+    )
+    wrong = "".join(f"\n  {line}" for line in skipped[:_MOST_TOLD])
+    wrong += f"\n  and {len(skipped) - _MOST_TOLD:,} more" if len(skipped) > _MOST_TOLD else ""
     return CheckpointError(
         f"{folder} has {what}.{there} The metrics and episodes in metrics.db can still be read; to learn on, start "
         f"the run anew or restore the folder from a copy.{' What is wrong:' if wrong else ''}{wrong}"
@@ -438,7 +449,7 @@ def _read_manifest(folder: Path, entry: _Entry) -> dict[str, Any]:
         or not isinstance(content["info"], dict)
         or not isinstance(told, dict)
         or set(told) != {"bytes", "sha256"}
-        or not _is_step(told["bytes"])
+        or not _are_sizes([told["bytes"]], 1)
         or not isinstance(told["sha256"], str)
     ):
         raise CheckpointError(
