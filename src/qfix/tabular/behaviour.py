@@ -134,6 +134,7 @@ def is_epsilon_greedy(behaviour):
 def act(behaviour, store, x, clock, stream):
     """Choose an action at x: (action, stream after one draw)."""
     stream, bits = next_bits(stream)
+    behaviour.watch.explored[1] += 1
     if is_epsilon_greedy(behaviour):
         # The upper half of the bits decides whether, the lower half which.
         if np.float64(bits >> _32) * 2.0**-32 < exploration_rate(behaviour, store, x, clock):

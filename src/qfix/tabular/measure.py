@@ -40,7 +40,7 @@ NAMES = (
 - mean absolute TD error of the latest 256 steps, and the quantiles 0.05, 0.5 and 0.95 of the signed one
 - mean step size of the same updates
 - share of the state-action pairs that were ever updated, terminal states aside; NaN on tiles and features
-- share of actions since the last measurement that were exploratory: random, or of less than the highest value
+- share of the actions chosen since the last measurement that were exploratory: random, or not of the highest value
 - the scheduled epsilon, temperature or size of the bonus now; NaN where every state has its own
 - r_max / (1 - gamma), which no return exceeds, or the largest starting value if that is more; r_max is the model's, or
   of a live environment the largest |reward| so far; infinite for gamma = 1
@@ -68,10 +68,9 @@ def measured(agent: Agent, blueprint: Blueprint) -> np.ndarray:
         _moments(store.weights, rows, out)
         _coverage(store.counts, rows, out)
         out[9] = min(1.0, out[9] / blueprint.active_share)
-    made = step - int(watch.explored[1])
-    if made > 0:
-        out[10] = watch.explored[0] / made
-    watch.explored[0], watch.explored[1] = 0, step
+    if watch.explored[1] > 0:
+        out[10] = watch.explored[0] / watch.explored[1]
+    watch.explored[:] = 0
     out[11] = _rate(agent, step, episode)
     out[12] = _bound(agent, blueprint)
     return out
