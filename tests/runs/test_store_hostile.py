@@ -182,31 +182,37 @@ def test_a_tree_that_leads_in_circles_ends(path):
             StoreReader(path).metric("q_max")
 
 
-def test_a_deep_tree_of_one_leaf_is_not_walked_to_its_end(tmp_path):
-    """Twelve levels of 300 ways each lead to one row, in 60 kB: 10^29 rows."""
+def test_a_tree_of_endless_ways_is_not_walked_to_its_end(tmp_path):
+    """Twelve levels of pages, each with 300 ways to the same next one: 10^29 rows in 100 kB."""
     path = tmp_path / "metrics.db"
     content = bytearray(schema.empty_database())
     path.write_bytes(content)
     with sqlite3.connect(path) as link:
-        (root,) = link.execute("SELECT rootpage FROM sqlite_master WHERE name = 'events'").fetchone()
+        (root,) = link.execute("SELECT rootpage FROM sqlite_master WHERE name = 'metrics'").fetchone()
     link.close()
-    pages = len(content) // 4096
-    levels = [root, *range(pages + 1, pages + 13)]
+    row = bytes([6, 5, 8, 8, 15, 0]) + b"x"  # its length; sizes of (0, 0, "x", NULL); "x"
+    levels = [root, *range(len(content) // 4096 + 1, len(content) // 4096 + 13)]
     content += bytes(4096 * 12)
-    for level, below in pairwise(levels):
-        page = (level - 1) * 4096
-        cells = 300
-        struct.pack_into(">BHHHBI", content, page, 5, 0, cells, 4096 - 5 * cells, 0, below)
-        for cell in range(cells):
-            at = 4096 - 5 * (cell + 1)
-            struct.pack_into(">H", content, page + 12 + 2 * cell, at)
-            struct.pack_into(">IB", content, page + at, below, 1)
-    page = (levels[-1] - 1) * 4096  # an empty leaf: no row ever comes out of order
-    struct.pack_into(">BHHHB", content, page, 13, 0, 0, 0, 0)
+    for level, below in pairwise([*levels, 0]):
+        page, ways = (level - 1) * 4096, 300 if below else 1
+        cell = struct.pack(">I", below) + row if below else row
+        top = 4096 - ways * len(cell)
+        struct.pack_into(">BHHHB", content, page, 2 if below else 10, 0, ways, top, 0)
+        first = page + (12 if below else 8)
+        if below:
+            struct.pack_into(">I", content, page + 8, below)
+        for way in range(ways):
+            struct.pack_into(">H", content, first + 2 * way, top + way * len(cell))
+            at = page + top + way * len(cell)
+            content[at : at + len(cell)] = cell
     struct.pack_into(">I", content, 28, len(content) // 4096)
     path.write_bytes(content)
-    with pytest.raises(FolderError):
-        StoreReader(path).events()
+    with pytest.raises(FolderError, match="interrupted"):
+        StoreReader(path).metric("y")
+    with pytest.raises(FolderError, match="interrupted"):
+        StoreReader(path).metric_names()
+    with pytest.raises(FolderError, match="not in order"):
+        StoreReader(path).metric("x")
 
 
 # SQL
@@ -243,7 +249,7 @@ def test_values_far_between_do_not_fill_the_memory(path):
         StoreReader(path).metric("spread")
 
 
-def test_long_messages_are_cleaned_and_rows_are_read_whatever_the_size_of_arrays(path):
+def test_messages_are_shown_without_what_moves_a_terminal(path):
     trick(path, "UPDATE alerts SET message = char(27) || '[2J' || char(8238) || 'é' || char(10)")
     assert StoreReader(path).alerts()[0].message == "�[2J�é\n"
 

@@ -8,6 +8,7 @@ is full or has gone, stays in memory for the next `flush`; writing a row again r
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import numbers
 import os
@@ -61,6 +62,7 @@ class MetricStore:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._metrics: list[_Block] = []
+        self._metric_rows = 0
         self._rows: dict[str, list[tuple[Any, ...]]] = {table: [] for table in TABLES if table != "metrics"}
         with schema.OPENING:
             self._link = self._opened()
@@ -89,8 +91,7 @@ class MetricStore:
     @property
     def pending(self) -> int:
         """Rows that are in memory only."""
-        metrics = sum(block.values.size for block in self._metrics)
-        return metrics + sum(len(rows) for rows in self._rows.values())
+        return self._metric_rows + sum(len(rows) for rows in self._rows.values())
 
     @property
     def episodes(self) -> dict[int, int]:
@@ -112,13 +113,13 @@ class MetricStore:
             _whole("add_metrics", "step", step),
             tuple(_whole("add_metrics", "seeds", s) for s in seeds),
         )
-        named = [_word("add_metrics", "names", name) for name in names]
+        order, ordered = _table_order(tuple(names))
         array = np.array(values, dtype=np.float64)
-        if array.shape != (len(named), len(whole)):
-            rule = f"must have the shape (names, seeds), here {(len(named), len(whole))}"
+        if array.shape != (len(ordered), len(whole)):
+            rule = f"must have the shape (names, seeds), here {(len(ordered), len(whole))}"
             raise _refused("add_metrics", "values", rule, array.shape, "Use a row for each name.")
-        order = sorted(range(len(named)), key=named.__getitem__)  # the order of the table: rows go to its end
-        self._metrics.append(_Block(step, whole, tuple(named[i] for i in order), array.T[:, order]))
+        self._metrics.append(_Block(step, whole, ordered, array[order].T))
+        self._metric_rows += array.size
 
     def add_episodes(self, seed: int, first: int, last_step: int, returns: Any, lengths: Any) -> None:
         """Finished episodes of a seed, numbers `first` to `first + len(returns) - 1`.
@@ -325,6 +326,7 @@ class MetricStore:
 
     def _clear(self) -> None:
         self._metrics.clear()
+        self._metric_rows = 0
         for rows in self._rows.values():
             rows.clear()
 
@@ -428,6 +430,13 @@ def _whole(owner: str, name: str, value: Any) -> int:
         remedy = "Use whole numbers that SQLite can hold."
         raise _refused(owner, name, "must be from 0 to 2^63 - 1", value, remedy)
     return int(value)
+
+
+@functools.lru_cache(maxsize=32)
+def _table_order(names: tuple[str, ...]) -> tuple[list[int], tuple[str, ...]]:
+    """Which of the names comes first in the table, and so on: rows then go to its end."""
+    order = sorted(range(len(names)), key=[_word("add_metrics", "names", name) for name in names].__getitem__)
+    return order, tuple(names[i] for i in order)
 
 
 def _word(owner: str, name: str, value: Any) -> str:
