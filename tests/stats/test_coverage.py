@@ -257,6 +257,18 @@ def test_below_ten_seeds_it_carries_a_note_and_from_ten_on_none():
         assert interval(x, estimate).note == ""
 
 
+def test_the_naive_bootstrap_of_few_seeds_is_told_to_be_too_short():
+    x = np.random.default_rng(0).normal(size=10)
+    for method in ("percentile", "basic", "bca"):
+        assert "far too short" in interval(x[:5], method=method).note
+        assert interval(x, method=method).note == ""
+
+
+def test_what_holds_for_any_scores_is_not_told_to_need_symmetric_ones():
+    assert "symmetric" not in interval([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "median").note
+    assert "symmetric" in interval([1.0, 2.0, 3.0, 4.0, 5.0], "median").note
+
+
 def test_one_seed_has_no_interval():
     for scores in ([3.0], [[3.0, 4.0]]):
         for estimate in METHODS:

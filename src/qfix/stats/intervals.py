@@ -248,8 +248,13 @@ def _note(table: np.ndarray, estimate: str, method: str, confidence: float, low:
         said.append(f"Without assuming a shape, {n} seeds hold the median with {share:.1%}, by their range.")
     if n < FEW_SEEDS:
         unseen = 1.0 - (1.0 - confidence) ** (1.0 / n)
+        limited = "" if method == "order" else "the level holds for roughly symmetric scores only, and "
         said.append(
-            f"Fewer than {FEW_SEEDS} seeds: the level holds for roughly symmetric scores only, and a failure that "
-            f"hits {unseen:.0%} of all seeds stays unseen in {n} with probability {1.0 - confidence:.2g}."
+            f"Fewer than {FEW_SEEDS} seeds: {limited}a failure that hits {unseen:.0%} of all seeds stays unseen in "
+            f"{n} with probability {1.0 - confidence:.2g}."
         )
+        if method in ("percentile", "basic", "bca"):
+            said.append(
+                f"By '{method}' intervals of so few seeds are far too short: method='auto' does better."
+            )
     return " ".join(said)

@@ -13,8 +13,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.integrate import quad
 from scipy.optimize import brentq
-from scipy.special import ndtr
-from scipy.stats import binom
+from scipy.special import bdtr, ndtr
 
 
 def median_rank(n: int, confidence: float) -> int:
@@ -30,10 +29,11 @@ def median_rank(n: int, confidence: float) -> int:
     Source: Thompson (1936), "On Confidence Ranges for the Median and Other Expectation Distributions for Populations
     of Unknown Distribution Form", Annals of Mathematical Statistics 7.
     """
-    # ppf is the first count whose probability of at most that many reaches α
     alpha = 0.5 * (1.0 - confidence)
-    r = int(binom.ppf(alpha, n, 0.5))
-    return r + 1 if binom.cdf(r, n, 0.5) <= alpha * (1.0 + 1e-12) else r
+    r = 0
+    while bdtr(r, n, 0.5) <= alpha * (1.0 + 1e-12):
+        r += 1
+    return r
 
 
 def range_extension(n: int, confidence: float) -> float:
