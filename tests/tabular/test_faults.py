@@ -118,15 +118,80 @@ def test_a_fault_in_reset_is_told_alike():
         trainer.advance(trainer.start(), 1_000)
 
 
-def test_other_seeds_and_earlier_episodes_are_kept():
-    """Seeds are stepped in turn: the ones before the broken one have made all their steps."""
-    config = config_of("sarsa", gamma=0.9)
-    trainer = TabularTrainer(config, Fragile("raises"), lambda: Fragile("raises"), None, [1, SEED, 2])
+SEEDS = [1, SEED, 2]
+UNTIL = 5 * EPISODE + STEP  # steps that the broken seed makes
+
+
+def three_seeds(fault="raises"):
+    make = lambda: Fragile(fault)  # noqa: E731
+    return TabularTrainer(config_of("sarsa", gamma=0.9), make(), make, None, SEEDS)
+
+
+def test_a_seed_that_fails_does_not_stop_the_others():
+    trainer, sound = three_seeds(), three_seeds("none")
+    state, records = trainer.advance(trainer.start(), 200)
+    expected, healthy = sound.advance(sound.start(), 200)
+    assert trainer.steps_done(state) == [200, UNTIL, 200]
+    assert [len(flat(x)) for x in records.lengths] == [40, EPISODE, 40]
+    assert records.failures.keys() == {1}
+    assert (
+        f"(seed {SEED}, episode {EPISODE}, step {STEP}): it raised ZeroDivisionError" in records.failures[1]
+    )
+    assert state.failures == records.failures
+    assert healthy.failures == {}
+    for i in (0, 2):
+        np.testing.assert_array_equal(trainer.action_values(state, i), sound.action_values(expected, i))
+        np.testing.assert_array_equal(flat(records.returns[i]), flat(healthy.returns[i]))
+
+    # it stays where it is, and is told of once
+    state, records = trainer.advance(state, 50)
+    assert trainer.steps_done(state) == [250, UNTIL, 250]
+    assert records.failures == {}
+
+
+def test_a_failure_is_packed_and_lifted(monkeypatch):
+    trainer = three_seeds()
+    state, _ = trainer.advance(trainer.start(), 200)
+    resumed = three_seeds()
+    again = resumed.unpack(trainer.pack(state))
+    assert again.failures == state.failures
+    again, _ = resumed.advance(again, 10)
+    assert resumed.steps_done(again) == [210, UNTIL, 210]
+    monkeypatch.setattr(Fragile, "healthy", True)
+    del again.failures[1]
+    again, _ = resumed.advance(again, 90)
+    assert resumed.steps_done(again) == [300, UNTIL + 90, 300]
+    assert again.failures == {}
+
+
+class EverySeed(Fragile):
+    """Breaks in the second step of the fourth episode of any seed."""
+
+    def __init__(self):
+        super().__init__("raises")
+        self.resets = 0
+
+    def reset(self, *, seed=None, options=None):
+        self.resets += 1
+        answer = super().reset(seed=seed)
+        self.is_the_one = self.resets == 4
+        return answer
+
+
+def test_it_is_an_error_when_every_seed_has_failed():
+    trainer = TabularTrainer(config_of("sarsa", gamma=0.9), EverySeed(), EverySeed, None, SEEDS)
     state = trainer.start()
-    with pytest.raises(EnvironmentFault, match=f"seed {SEED}, ") as caught:
+    with pytest.raises(
+        EnvironmentFault, match=r"All 3 seeds have failed.*seed 2, episode 3, step 3"
+    ) as caught:
         trainer.advance(state, 200)
-    assert trainer.steps_done(state) == [200, 5 * EPISODE + STEP, 0]
-    assert [len(flat(x)) for x in caught.value.records.lengths] == [40, EPISODE, 0]
+    assert trainer.steps_done(state) == [18, 18, 18]
+    assert caught.value.records.failures.keys() == {0, 1, 2}
+    assert [len(flat(x)) for x in caught.value.records.lengths] == [3, 3, 3]
+    # another call tries them all again, and this time they hold
+    state, records = trainer.advance(state, 200)
+    assert trainer.steps_done(state) == [218, 218, 218]
+    assert records.failures == {}
 
 
 class Room(gymnasium.Env):
@@ -160,40 +225,6 @@ def test_an_observation_outside_a_box_is_a_fault(bad):
     assert re.search("observation|float|could not convert", str(caught.value))
     assert trainer.steps_done(state) == [2]
     assert np.isfinite(trainer.policy(state).action_values(np.array([0.5, 0.5]))).all()
-
-
-class Forgetful(Fragile):
-    """Not determined by its seed: each episode is shorter than the one before."""
-
-    def __init__(self):
-        super().__init__("none")
-        self.length = 6
-
-    def reset(self, *, seed=None, options=None):
-        self.length -= 1
-        return super().reset(seed=seed)
-
-    def step(self, action):
-        at, reward, _, truncated, info = super().step(action)
-        return at, reward, self.at >= self.length, truncated, info
-
-
-def test_resuming_says_that_an_environment_does_not_repeat_itself():
-    envs = []
-
-    def make():
-        envs.append(Forgetful())
-        return envs[-1]
-
-    trainer = TabularTrainer(config_of("q_learning", gamma=0.9), Forgetful(), make, None, [0])
-    state, _ = trainer.advance(trainer.start(), 4)
-    packed = trainer.pack(state)
-    Forgetful.__init__, kept = lambda self: (kept(self), setattr(self, "length", 4))[0], Forgetful.__init__
-    try:
-        with pytest.raises(EnvironmentFault, match="does not repeat itself"):
-            trainer.unpack(packed)
-    finally:
-        Forgetful.__init__ = kept
 
 
 # Spaces

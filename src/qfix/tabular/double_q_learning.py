@@ -19,6 +19,7 @@ from qfix.core import td
 from qfix.mdp.inline import inlined
 from qfix.mdp.simulate import next_bits
 from qfix.tabular.behaviour import scheduled_step, settle_behaviour
+from qfix.tabular.check import Bounds, require_counts
 from qfix.tabular.config import TabularConfig
 from qfix.tabular.store import activity, n_active, pick, row, visit, write
 
@@ -31,6 +32,10 @@ class Memory(NamedTuple):
 
     estimates: np.ndarray  # (2, rows, A) float64: weights of A and B
     counts: np.ndarray  # (2, rows, A) int64: updates of each pair in each, which step sizes by visit count
+
+    def check(self, name: str, bounds: Bounds) -> None:
+        """Visits are counted from 0."""
+        require_counts(f"{name}counts", self.counts)
 
     def learn(self, store, behaviour, alpha, t, clock, stream):
         """Move one estimate towards r + γ times the other's value of its best action."""

@@ -18,6 +18,7 @@ from qfix.core import td
 from qfix.mdp.inline import inlined
 from qfix.mdp.simulate import next_bits
 from qfix.tabular.behaviour import improve
+from qfix.tabular.check import Bounds
 from qfix.tabular.config import TabularConfig, require_whole
 from qfix.tabular.outcomes import CAPACITY, Outcomes, drawn_outcome, lacks_node, remember, target_of
 from qfix.tabular.store import best_value, pick
@@ -30,6 +31,10 @@ class Memory(NamedTuple):
 
     model: Outcomes
     planning_steps: int
+
+    def check(self, name: str, bounds: Bounds) -> None:
+        """The model."""
+        self.model.check(f"{name}model.", bounds)
 
     def lacks_room(self):
         """The model has no node left."""

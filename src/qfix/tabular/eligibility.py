@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qfix.mdp.inline import inlined
+from qfix.tabular.check import Bounds, require, require_each_once, require_indices
 from qfix.tabular.store import activity, n_active, row, write
 
 NEGLIGIBLE = 1e-12  # a trace this small is dropped; a fresh one has the size of the feature, 1 in a table
@@ -28,6 +29,14 @@ class Traces(NamedTuple):
         return cls(
             np.zeros((n_rows, n_actions)), np.zeros(n_rows * n_actions, np.int64), np.zeros(1, np.int64)
         )
+
+    def check(self, name: str, bounds: Bounds) -> None:
+        """Every trace that is not 0 is listed once, so that a list of all of them has room."""
+        require_indices(f"{name}listed", self.listed, self.pair.size + 1)
+        listed = self.pair[: self.listed[0]]
+        require_each_once(f"{name}pair", listed, self.size.size)
+        sizes = np.count_nonzero(self.size.ravel()[listed])
+        require(sizes == np.count_nonzero(self.size), f"{name}pair", "must list every trace", sizes)
 
 
 @inlined

@@ -19,6 +19,7 @@ from qfix.core import td
 from qfix.errors import option_error
 from qfix.mdp.inline import inlined
 from qfix.tabular.behaviour import improve
+from qfix.tabular.check import Bounds, require_flags, require_indices
 from qfix.tabular.config import TABLES, TabularConfig, require_choice
 from qfix.tabular.store import value
 
@@ -35,6 +36,13 @@ class Memory(NamedTuple):
     length: np.ndarray  # (1,) int64
     last_seen: np.ndarray  # (rows, A) int64: episode in which a pair was last met; (0, 0) for every-visit
     is_first: np.ndarray  # (capacity,) bool: whether the pair is met there for the first time
+
+    def check(self, name: str, bounds: Bounds) -> None:
+        """Handles and actions in range; a full memory grows before the next step."""
+        require_indices(f"{name}x", self.x, bounds.n_handles)
+        require_indices(f"{name}a", self.a, bounds.n_actions)
+        require_indices(f"{name}length", self.length, len(self.x) + 1)
+        require_flags(f"{name}is_first", self.is_first)
 
     def acts_before_learning(self):
         """A truncated return goes on from the action chosen at the final observation."""

@@ -17,6 +17,7 @@ import numpy as np
 from qfix.core import td
 from qfix.mdp.inline import inlined
 from qfix.tabular.behaviour import improve
+from qfix.tabular.check import Bounds
 from qfix.tabular.config import TabularConfig, require_whole
 from qfix.tabular.store import value
 from qfix.tabular.window import Window, ended_or_full, oldest, place, push, reset
@@ -28,6 +29,10 @@ class Memory(NamedTuple):
     """The last n transitions."""
 
     window: Window
+
+    def check(self, name: str, bounds: Bounds) -> None:
+        """The window."""
+        self.window.check(f"{name}window.", bounds)
 
     def acts_before_learning(self):
         """The action after the n-th reward is part of the target."""

@@ -19,6 +19,7 @@ import numpy as np
 from qfix.core import returns, td
 from qfix.mdp.inline import inlined
 from qfix.tabular.behaviour import improve
+from qfix.tabular.check import Bounds
 from qfix.tabular.config import TabularConfig, require_fraction, require_whole
 from qfix.tabular.store import best_value, mean_value, value
 from qfix.tabular.window import Window, ended_or_full, oldest, place, push, reset
@@ -33,6 +34,10 @@ class Memory(NamedTuple):
 
     window: Window
     target_epsilon: float
+
+    def check(self, name: str, bounds: Bounds) -> None:
+        """The window."""
+        self.window.check(f"{name}window.", bounds)
 
     def start_episode(self, store, x, a):
         """Empty the window."""

@@ -23,6 +23,7 @@ import numpy as np
 
 from qfix.core import td
 from qfix.mdp.inline import inlined
+from qfix.tabular.check import Bounds, require, require_counts, require_each_once, require_indices
 from qfix.tabular.store import best_value, pick
 
 CAPACITY = 1024  # nodes at first
@@ -61,6 +62,39 @@ class Outcomes(NamedTuple):
             np.zeros(capacity, np.int64),
             np.zeros(1, np.int64),
         )
+
+    def check(self, name: str, bounds: Bounds) -> None:
+        """Every node stands in one list, lists end, and a pair was seen as often as its outcomes were."""
+        require_indices(f"{name}n_nodes", self.n_nodes, len(self.times) + 1)
+        require_indices(f"{name}n_seen", self.n_seen, self.seen.size + 1)
+        n = int(self.n_nodes[0])
+        first, after, times = self.first.ravel(), self.after[:n], self.times[:n]
+        require_indices(f"{name}x_next", self.x_next[:n], bounds.n_handles)
+        require_indices(f"{name}first", first, n + 1)
+        require_indices(f"{name}after", after, n + 1)
+        require(not self.after[n:].any(), f"{name}after", "must be 0 where there is no node yet", n)
+        require_indices(f"{name}times", times, 1 << 53, low=1)
+        require_counts(f"{name}total", self.total)
+        pairs = np.flatnonzero(first)
+        seen = self.seen[: self.n_seen[0]]
+        require_each_once(f"{name}seen", seen, first.size)
+        rule = "must list the pairs that have outcomes"
+        require(len(seen) == len(pairs) and first[seen].all(), f"{name}seen", rule, len(seen))
+        # a later outcome of a pair is a later node, so no list returns to where it was
+        links = np.flatnonzero(after)
+        require((after[links] - 1 > links).all(), f"{name}after", "must lead to later nodes", len(links))
+        entered = np.concatenate([first[pairs], after[links]]) - 1
+        require(len(entered) == n, f"{name}after", "must have every node in a list", len(entered))
+        require_each_once(f"{name}after", entered, n)
+        owner = np.arange(n)  # of each node the first of its list, found by leaps of twice the length
+        owner[after[links] - 1] = links
+        while not np.array_equal(further := owner[owner], owner):
+            owner = further
+        seen_in_all = np.bincount(owner, times, n)[first[pairs] - 1]
+        rule = "must be the sum of the times of each pair's outcomes"
+        total = self.total.ravel()
+        fits = np.count_nonzero(total) == len(pairs) and (total[pairs] == seen_in_all).all()
+        require(fits, f"{name}total", rule, int(total.sum()))
 
 
 @inlined

@@ -23,20 +23,13 @@ import numpy as np
 from qfix.core import td
 from qfix.mdp.inline import inlined
 from qfix.tabular.behaviour import improve
+from qfix.tabular.check import Bounds, require, require_indices
 from qfix.tabular.config import TabularConfig, require_positive, require_whole
 from qfix.tabular.outcomes import CAPACITY, Outcomes, expected_target, lacks_node, remember
+from qfix.tabular.queue import Queue, pop, push
 from qfix.tabular.store import value
 
 _td_error = inlined(td.td_error)
-
-
-class Queue(NamedTuple):
-    """A binary heap of pairs, largest priority first, in which a pair's priority can be raised."""
-
-    heap: np.ndarray  # (rows*A,) int64 pairs
-    priority: np.ndarray  # (rows*A,) float64 of each pair
-    spot: np.ndarray  # (rows*A,) int64: place of a pair in the heap + 1; 0 if it is not queued
-    size: np.ndarray  # (1,) int64
 
 
 class Predecessors(NamedTuple):
@@ -45,6 +38,14 @@ class Predecessors(NamedTuple):
     first: np.ndarray  # (rows,) int64: node + 1; 0 for none
     after: np.ndarray  # (capacity,) int64: node + 1
     pair: np.ndarray  # (capacity,) int64: whose outcome a node is
+
+    def check(self, name: str, bounds: Bounds, n_nodes: int) -> None:
+        """Lists of nodes that end: each was put in front of the older ones."""
+        require_indices(f"{name}first", self.first, n_nodes + 1)
+        require_indices(f"{name}after", self.after, n_nodes + 1)
+        require_indices(f"{name}pair", self.pair, bounds.n_rows * bounds.n_actions)
+        earlier = self.after <= np.arange(len(self.after))
+        require(earlier.all(), f"{name}after", "must lead to earlier nodes", int(earlier.argmin()))
 
 
 class Memory(NamedTuple):
@@ -55,6 +56,12 @@ class Memory(NamedTuple):
     predecessors: Predecessors
     planning_steps: int
     theta: float
+
+    def check(self, name: str, bounds: Bounds) -> None:
+        """Each of the three."""
+        self.model.check(f"{name}model.", bounds)
+        self.queue.check(f"{name}queue.", bounds)
+        self.predecessors.check(f"{name}predecessors.", bounds, int(self.model.n_nodes[0]))
 
     def lacks_room(self):
         """The model has no node left."""
@@ -71,7 +78,7 @@ class Memory(NamedTuple):
         for _ in range(self.planning_steps):
             if self.queue.size[0] == 0:
                 break
-            pair = _pop(self.queue)
+            pair = pop(self.queue)
             x = pair // n_actions
             a = pair % n_actions
             target = expected_target(self.model, store, x, a)
@@ -90,7 +97,7 @@ def _consider(memory, store, pair):
     a = pair % store.weights.shape[1]
     priority = abs(_td_error(expected_target(memory.model, store, x, a), value(store, x, a)))
     if priority > memory.theta:
-        _push(memory.queue, pair, priority)
+        push(memory.queue, pair, priority)
 
 
 @inlined
@@ -99,55 +106,6 @@ def _link(predecessors, state, node, pair):
     predecessors.pair[node] = pair
     predecessors.after[node] = predecessors.first[state]
     predecessors.first[state] = node + 1
-
-
-@inlined
-def _push(queue, pair, priority):
-    """Queue a pair, or raise the priority of one that is queued."""
-    i = queue.spot[pair] - 1
-    if i < 0:
-        i = queue.size[0]
-        queue.size[0] = i + 1
-    elif priority <= queue.priority[pair]:
-        return
-    queue.priority[pair] = priority
-    while i > 0:
-        parent = (i - 1) // 2
-        other = queue.heap[parent]
-        if queue.priority[other] >= priority:
-            break
-        queue.heap[i] = other
-        queue.spot[other] = i + 1
-        i = parent
-    queue.heap[i] = pair
-    queue.spot[pair] = i + 1
-
-
-@inlined
-def _pop(queue):
-    """Take out the pair of the largest priority."""
-    top = queue.heap[0]
-    queue.spot[top] = 0
-    n = queue.size[0] - 1
-    queue.size[0] = n
-    if n > 0:
-        moved = queue.heap[n]
-        i = 0
-        while True:
-            child = 2 * i + 1
-            if child >= n:
-                break
-            if child + 1 < n and queue.priority[queue.heap[child + 1]] > queue.priority[queue.heap[child]]:
-                child += 1
-            other = queue.heap[child]
-            if queue.priority[other] <= queue.priority[moved]:
-                break
-            queue.heap[i] = other
-            queue.spot[other] = i + 1
-            i = child
-        queue.heap[i] = moved
-        queue.spot[moved] = i + 1
-    return top
 
 
 @dataclass(frozen=True)
@@ -176,9 +134,7 @@ class Config(TabularConfig):
     def memory(self, weights: np.ndarray, history: int) -> Memory:
         """Nothing seen."""
         rows, pairs = len(weights), weights.size
-        whole = np.zeros(pairs, np.int64)
-        queue = Queue(whole, np.zeros(pairs), whole.copy(), np.zeros(1, np.int64))
         nodes = np.zeros(history, np.int64)
         predecessors = Predecessors(np.zeros(rows, np.int64), nodes, nodes.copy())
         model = Outcomes.of(weights, history)
-        return Memory(model, queue, predecessors, self.planning_steps, float(self.theta))
+        return Memory(model, Queue.of(pairs), predecessors, self.planning_steps, float(self.theta))

@@ -23,6 +23,7 @@ import numpy as np
 from qfix.core import td, traces
 from qfix.mdp.inline import inlined
 from qfix.tabular.behaviour import settle_behaviour, step_size
+from qfix.tabular.check import Bounds
 from qfix.tabular.config import TabularConfig, require_fraction
 from qfix.tabular.eligibility import Traces, clear, decay, dot, follow, lay
 from qfix.tabular.store import activity, add, n_active, row, value
@@ -42,6 +43,10 @@ class Memory(NamedTuple):
     q_old: np.ndarray  # (1,) float64
     decay: np.ndarray  # (1,) float64: γλ of the step before
     lambda_: float
+
+    def check(self, name: str, bounds: Bounds) -> None:
+        """Of the arrays only the traces have indices."""
+        self.traces.check(f"{name}traces.", bounds)
 
     def acts_before_learning(self):
         """The next action is part of the target."""

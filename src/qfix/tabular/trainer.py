@@ -6,38 +6,32 @@ share a loop and the machine's other cores take the other pairs; neither changes
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
 
-from qfix.errors import EnvironmentFault, QfixError, option_error
+from qfix.errors import EnvironmentFault, option_error
 from qfix.mdp import FiniteMDP
-from qfix.mdp.simulate import episode_seed, transition_table
+from qfix.mdp.simulate import transition_table
 from qfix.tabular import kernel as loops
 from qfix.tabular import measure
 from qfix.tabular._compile import entry, foreign_source, kernel
-from qfix.tabular.agent import (
-    EPISODE,
-    LOGGED,
-    MARK,
-    STATUS,
-    STEP,
-    STEP_IN_EPISODE,
-    Blueprint,
-    leaves,
-    with_leaves,
-)
+from qfix.tabular.agent import EPISODE, LOGGED, MARK, STATUS, STEP, Blueprint, leaves, with_leaves
+from qfix.tabular.check import check_agent, check_sizes, require, require_like
 from qfix.tabular.config import TabularConfig
 from qfix.tabular.kernel import Agent
+from qfix.tabular.live import LiveStepping, LiveWorld, fault_at
 from qfix.tabular.policy import BehaviourPolicy, TablePolicy
+from qfix.tabular.threads import share_out, usable_cores
 
 # steps that suit a first look: a fraction of a second compiled, some seconds live
 _FIRST_LOOK = {"compiled": 1_000_000, "live": 200_000}
+
+_LONGEST_FAILURE = 1 << 16  # bytes
 
 
 class Snapshot(NamedTuple):
@@ -54,16 +48,7 @@ class Records(NamedTuple):
     returns: list[list[np.ndarray]]  # of the episodes that ended, a list of pieces for each seed
     lengths: list[list[np.ndarray]]
     snapshots: list[Snapshot]
-
-
-@dataclass
-class LiveWorld:
-    """An environment in the middle of an episode, which is known by its seed and the actions taken since."""
-
-    env: gymnasium.Env[Any, Any]
-    actions: list[int]
-    running: bool = False  # False: the next thing to do is reset
-    action: int = 0  # the next to be taken
+    failures: dict[int, str]  # seeds, by their place, whose environment failed in it, and why
 
 
 @dataclass
@@ -74,9 +59,9 @@ class State:
     histories: list[int]
     worlds: list[LiveWorld]
     failures: dict[int, str] = field(default_factory=dict)
-    """What ended a seed's training, by its place among the seeds."""
+    """Why a seed's environment failed, by its place among the seeds; none where it did not."""
     notes: list[str] = field(default_factory=list)
-    """What was restored, and what could not be."""
+    """What unpacking brought back of live environments, and what it could not."""
 
 
 class TabularTrainer:
@@ -93,6 +78,8 @@ class TabularTrainer:
         snapshot_episodes: keep a copy of the first seed's values when it has finished these episodes.
         features: (S, K) linear features of discrete observations, in place of a table.
         total_steps: the budget of a seed, over which default schedules are laid; None for a first look.
+        step_time_limit: seconds that a reset or a step of a live environment may take before it counts as hung;
+            None for any. Kept in the main thread only, and where nobody else has set the system's timer.
 
     Raises:
         SpaceError: the spaces do not fit a table learner.
@@ -110,6 +97,7 @@ class TabularTrainer:
         snapshot_episodes: Iterable[int] = (),
         features: np.ndarray | None = None,
         total_steps: int | None = None,
+        step_time_limit: float | None = 60.0,
     ) -> None:
         if driver not in ("auto", "compiled", "live"):
             rule = "must be one of auto, compiled, live"
@@ -117,6 +105,9 @@ class TabularTrainer:
         if driver == "compiled" and model is None:
             rule = "can be 'compiled' only where the environment has a table of transitions"
             raise option_error("train", "driver", rule, driver, "Use driver='live'.")
+        if step_time_limit is not None and not 0.0 < step_time_limit < math.inf:
+            rule = "must be a finite number of seconds above 0, or None"
+            raise option_error("train", "step_time_limit", rule, step_time_limit, "Use step_time_limit=60.")
         self.seeds = tuple(seeds)
         self.driver = ("live" if model is None else "compiled") if driver == "auto" else driver
         self.total_steps = int(total_steps or _FIRST_LOOK[self.driver])
@@ -128,7 +119,10 @@ class TabularTrainer:
         self._env_name = env.spec.id if env.spec is not None else str(env)
         self._snapshot_episodes = np.array(sorted(set(snapshot_episodes)), np.int64)
         self._label = f"{config.owner}_{self.blueprint.store}{foreign_source(type(config))}"
+        self._entries: dict[Callable[..., Any], Callable[..., Any]] = {}  # compiled code of each loop
         self._table = None
+        if self.driver == "live":
+            self._live = LiveStepping(self.blueprint, self._label, self._env_name, step_time_limit)
         if self.driver == "compiled":
             assert model is not None
             self._table = transition_table(model)
@@ -145,24 +139,43 @@ class TabularTrainer:
     def advance(self, state: State, steps: int) -> tuple[State, Records]:
         """Exactly `steps` more environment steps of every seed.
 
+        A seed whose environment fails stops there, `state.failures` and `Records.failures` say why, and the others
+        go on; it is stepped again once its failure is removed.
+
         Raises:
-            EnvironmentFault: an environment raised or broke its contract. The state stays readable: it holds
-                what was learned up to the step before, and `records` of the fault the episodes of this call.
+            EnvironmentFault: every seed has failed, this time or before; a later call tries them all again. The
+                state stays readable: it holds what was learned up to the step before, and `records` of the fault the
+                episodes of this call.
         """
-        records = Records([[] for _ in self.seeds], [[] for _ in self.seeds], [])
-        targets = [int(agent.registers.counts[STEP]) + steps for agent in state.agents]
+        seeds = range(len(self.seeds))
+        if len(state.failures) == len(seeds):
+            state.failures = {}
+        active = [i for i in seeds if i not in state.failures]
+        records = Records([[] for _ in seeds], [[] for _ in seeds], [], {})
+        faults: dict[int, EnvironmentFault] = {}
+        targets = {i: int(state.agents[i].registers.counts[STEP]) + steps for i in active}
         try:
             if self.driver == "compiled":
-                self._advance_compiled(state, targets, records)
+                self._advance_compiled(state, targets, records, faults)
             else:
-                for i, target in enumerate(targets):
-                    self._advance_live(state, i, target, records)
-        except EnvironmentFault as fault:
-            fault.records = records
-            raise
+                for i, target in targets.items():
+                    try:
+                        self._advance_live(state, i, target, records)
+                    except EnvironmentFault as fault:
+                        faults[i] = fault
         finally:
-            for i in range(len(self.seeds)):
+            for i in active:
                 self._empty_log(state, i, records)
+        for i in sorted(faults):
+            state.failures[i] = records.failures[i] = str(faults[i])
+        if faults and len(state.failures) == len(seeds):
+            last = faults[max(faults)]
+            if len(seeds) > 1:
+                told = EnvironmentFault(f"All {len(seeds)} seeds have failed. The last: {last}")
+                told.__cause__ = last.__cause__
+                last = told
+            last.records = records
+            raise last
         return state, records
 
     def pack(self, state: State) -> dict[str, np.ndarray]:
@@ -172,39 +185,40 @@ class TabularTrainer:
             # the log is empty between two calls
             arrays |= {f"{i}.{name}": array.copy() for name, array in leaves(agent._replace(log=None))}
             arrays[f"{i}.history"] = np.array([state.histories[i]])
+            said = state.failures.get(i, "").encode()[:_LONGEST_FAILURE]
+            arrays[f"{i}.failure"] = np.frombuffer(said, np.uint8).copy()
         for i, world in enumerate(state.worlds):
-            arrays[f"{i}.world.actions"] = np.array(world.actions, np.int64)
-            arrays[f"{i}.world.running"] = np.array([world.running])
-            arrays[f"{i}.world.action"] = np.array([world.action])
+            arrays |= world.pack(f"{i}.world.")
         return arrays
 
     def unpack(self, arrays: dict[str, np.ndarray]) -> State:
-        """The state that `pack` saw. A live environment is brought back by its episode's seed and actions.
+        """The state that `pack` saw, whoever made the arrays.
+
+        A live environment is brought back by its episode's seed and actions. Where that does not lead to where it
+        was, it begins the episode afresh; `notes` of the state say what was brought back and what was not.
 
         Raises:
-            OptionError: an array is missing or is not like this trainer's.
-            EnvironmentFault: the replayed episode ended early: the environment does not repeat itself.
+            OptionError: an array is missing, is none of a state, is not like this trainer's, or holds what no
+                training leads to.
         """
         state = State([], [], self._worlds())
-        for i, world in enumerate(state.worlds):
-            for name in ("running", "actions", "action"):
-                if f"{i}.world.{name}" not in arrays:
-                    rule = "must be there as this run has it"
-                    remedy = "Use the state of a run like this one."
-                    raise option_error("unpack", f"{i}.world.{name}", rule, "none", remedy)
-            world.running = bool(arrays[f"{i}.world.running"][0])
-            world.actions = arrays[f"{i}.world.actions"].tolist()
-            world.action = int(arrays[f"{i}.world.action"][0])
+        known = set()
         for i, seed in enumerate(self.seeds):
-            weights, history = arrays.get(f"{i}.store.weights"), arrays.get(f"{i}.history")
-            n_rows = len(weights) if self.blueprint.store == "sparse" and weights is not None else None
-            state.histories.append(self.config.history if history is None else int(history[0]))
-            like = self.blueprint.agent(seed, n_rows, state.histories[i])
-            kept = with_leaves(like._replace(log=None), arrays, f"{i}.")
-            state.agents.append(kept._replace(log=like.log))
+            n_rows, history = check_sizes(self.blueprint, arrays, f"{i}.")
+            own = self.blueprint.agent(seed, n_rows, history)
+            kept = with_leaves(own._replace(log=None), arrays, f"{i}.")
+            check_agent(kept, own, self.blueprint, f"{i}.")
+            state.agents.append(kept._replace(log=own.log))
+            state.histories.append(history)
+            if said := _text(f"{i}.failure", arrays.get(f"{i}.failure")):
+                state.failures[i] = said
+            known |= {f"{i}.{name}" for name, _ in leaves(kept)} | {f"{i}.history", f"{i}.failure"}
         for i, world in enumerate(state.worlds):
-            if world.running:
-                self._replay(world, self.seeds[i], int(state.agents[i].registers.counts[EPISODE]))
+            world.unpack(arrays, f"{i}.world.", state.agents[i].registers.counts)
+            known |= world.pack(f"{i}.world.").keys()
+        for name in arrays:
+            require(name in known, name, "is of no array that this run has", name)
+        self._bring_back(state)
         return state
 
     def policy(self, state: State, seed: int = 0) -> TablePolicy:
@@ -232,46 +246,71 @@ class TabularTrainer:
 
     # Stepping a model
 
-    def _advance_compiled(self, state: State, targets: Sequence[int], records: Records) -> None:
-        n = len(self.seeds)
-        cores = _usable_cores()
-        size = 1 if n <= cores else 2
-        groups = [range(i, min(i + size, n)) for i in range(0, n, size)]
+    def _advance_compiled(
+        self, state: State, targets: dict[int, int], records: Records, faults: dict[int, EnvironmentFault]
+    ) -> None:
+        cores = usable_cores()
+        groups: list[list[int]] = []
+        for i in targets:
+            together = len(targets) > cores and groups and len(groups[-1]) == 1
+            if together and targets[groups[-1][0]] == targets[i]:
+                groups[-1].append(i)
+            else:
+                groups.append([i])
 
-        def run(group: range) -> None:
-            self._run_group(state, list(group), targets[group[0]], records)
+        def run(group: list[int]) -> None:
+            self._run_group(state, group, targets[group[0]], records, faults)
 
-        if len(groups) == 1:
-            run(groups[0])
-            return
-        with ThreadPoolExecutor(min(len(groups), cores)) as pool:
-            for _ in pool.map(run, groups):
-                pass
+        share_out(run, groups, cores)
 
-    def _run_group(self, state: State, group: list[int], target: int, records: Records) -> None:
+    def _run_group(
+        self,
+        state: State,
+        group: list[int],
+        target: int,
+        records: Records,
+        faults: dict[int, EnvironmentFault],
+    ) -> None:
         """Bring one seed, or two in one loop, to the target step."""
-        single = kernel(loops.train_model, self._label)
 
         def stand(i: int) -> int:
             return int(state.agents[i].registers.counts[STEP])
 
-        def bring(i: int, goal: int) -> None:
-            while stand(i) < goal:
-                single(self._table, self._limit, state.agents[i], goal)
+        def serve(i: int) -> bool:
+            """False if the seed can go no further."""
+            try:
                 self._serve(state, i, records)
+            except EnvironmentFault as fault:
+                faults[i] = fault
+            return i not in faults
+
+        def bring(i: int, goal: int) -> None:
+            step = self._entry(loops.train_model, state, [i])
+            while stand(i) < goal and i not in faults:
+                step(self._table, self._limit, state.agents[i], goal)
+                serve(i)
 
         if len(group) == 2:
-            pair = kernel(loops.train_model_pair, self._label)
+            step = self._entry(loops.train_model_pair, state, group)
             one, two = group
-            while stand(one) < target:
-                pair(self._table, self._limit, state.agents[one], state.agents[two], target)
-                for i in group:
-                    self._serve(state, i, records)
-                ahead = max(stand(one), stand(two))
+            while stand(one) < target and one not in faults and two not in faults:
+                step(self._table, self._limit, state.agents[one], state.agents[two], target)
+                served = [serve(i) for i in group]
+                ahead = max(stand(one), stand(two)) if all(served) else target
                 for i in group:
                     bring(i, ahead)
         else:
             bring(group[0], target)
+
+    def _entry(self, loop: Callable[..., Any], state: State, group: list[int]) -> Callable[..., Any]:
+        """The compiled code of a loop, which all agents of a run share: they differ in nothing that a type says."""
+        if loop not in self._entries:
+            agents = [state.agents[i] for i in group]
+            made = entry(kernel(loop, self._label), self._table, self._limit, *agents, 1)
+            self._entries[loop] = made
+        return self._entries[loop]
+
+    # What either way of stepping comes back for
 
     def _serve(self, state: State, i: int, records: Records) -> None:
         """Do what a kernel came back for."""
@@ -281,12 +320,14 @@ class TabularTrainer:
             try:
                 self._grow(state, i)
             except EnvironmentFault as fault:
-                raise self._fault(self.seeds[i], counts, str(fault)) from fault
+                raise fault_at(self._env_name, self.seeds[i], counts, str(fault)) from fault
         else:
             self._take_snapshot(state, i, records)
 
     def _worlds(self) -> list[LiveWorld]:
-        return [LiveWorld(self._make_env(), []) for _ in self.seeds] if self.driver == "live" else []
+        if self.driver == "compiled":
+            return []
+        return [LiveWorld(self._make_env(), self.blueprint.n_actions) for _ in self.seeds]
 
     def _grow(self, state: State, i: int) -> None:
         agent, seed = state.agents[i], self.seeds[i]
@@ -313,92 +354,43 @@ class TabularTrainer:
         due = self._snapshot_episodes[self._snapshot_episodes > counts[EPISODE]]
         counts[MARK] = due[0] if len(due) else -1
 
-    # Stepping a live environment
+    # Stepping live environments
 
     def _advance_live(self, state: State, i: int, target: int, records: Records) -> None:
-        world, seed = state.worlds[i], self.seeds[i]
-        encode = self.blueprint.encode
-        loop = kernel(loops.observe_live, self._label)
-        observe = entry(loop, state.agents[i], False, self.blueprint.example, 0.0, False, False)
-        first_action = self.blueprint.first_action
-        counts = state.agents[i].registers.counts
-        step: Callable[[Any], Any] = world.env.step
-        remaining = target - int(counts[STEP])
-        try:
-            while remaining > 0:
-                if not world.running:
-                    observation, _ = world.env.reset(seed=int(episode_seed(seed, 0, counts[EPISODE])))
-                    code = encode(observation)
-                    action = observe(state.agents[i], True, code, 0.0, False, False)
-                    while action < 0:
-                        self._serve_live(state, i, records, action, observation, 0.0)
-                        action = observe(state.agents[i], True, code, 0.0, False, False)
-                    counts = state.agents[i].registers.counts
-                    world.actions, world.action, world.running = [], action, True
-                action, actions = world.action, world.actions
-                while remaining > 0:
-                    observation, reward, terminated, truncated, _ = step(action + first_action)
-                    code = encode(observation)
-                    try:
-                        chosen = observe(state.agents[i], False, code, reward + 0.0, terminated, truncated)
-                    except TypeError as fault:
-                        raise EnvironmentFault(f"its reward must be a number. Got {reward!r}") from fault
-                    while chosen < 0:
-                        if self._serve_live(state, i, records, chosen, observation, reward):
-                            chosen = observe(
-                                state.agents[i], False, code, reward + 0.0, terminated, truncated
-                            )
-                        else:
-                            chosen = 0
-                    remaining -= 1
-                    if terminated or truncated:
-                        world.running = False
-                        break
-                    actions.append(action)
-                    world.action = action = chosen
-        except QfixError as fault:
-            world.running = False
-            raise self._fault(seed, counts, str(fault)) from fault
-        except Exception as fault:
-            said = f"it raised {type(fault).__name__}: {fault}"
-            world.running = False
-            raise self._fault(seed, counts, said) from fault
+        def serve(full: bool) -> None:
+            if full:
+                self._grow(state, i)
+            else:
+                self._empty_log(state, i, records)
+                self._take_snapshot(state, i, records)
 
-    def _serve_live(
-        self, state: State, i: int, records: Records, answer: int, observation: Any, reward: Any
-    ) -> bool:
-        """Do what a kernel came back for; True if the call is to be made again."""
-        if answer == -loops.STORE_FULL:
-            self._grow(state, i)
-            return True
-        if answer == -loops.BAD_REWARD:
-            raise EnvironmentFault(f"its reward must be finite. Got {reward!r}")
-        if answer == -loops.BAD_OBSERVATION:
-            space = self.blueprint.observation_space
-            raise EnvironmentFault(f"its observation must lie in {space}. Got {observation!r}")
-        self._empty_log(state, i, records)
-        self._take_snapshot(state, i, records)
-        return False
+        self._live.advance(state.worlds[i], self.seeds[i], target, state.agents, i, serve)
 
-    def _fault(self, seed: int, counts: np.ndarray, said: str) -> EnvironmentFault:
-        where = f"seed {seed}, episode {int(counts[EPISODE])}, step {int(counts[STEP_IN_EPISODE])}"
-        return EnvironmentFault(
-            f"The environment '{self._env_name}' failed ({where}): {said.rstrip('.')}. What was learned until then "
-            f"is kept; mend the environment, which reset(seed=...) and the same actions bring to that point again."
-        )
-
-    def _replay(self, world: LiveWorld, seed: int, episode: int) -> None:
-        world.env.reset(seed=int(episode_seed(seed, 0, episode)))
-        for action in world.actions:
-            _, _, terminated, truncated, _ = world.env.step(action + self.blueprint.first_action)
-            if terminated or truncated:
-                raise EnvironmentFault(
-                    f"Episode {episode} of seed {seed} ended while its actions were replayed: '{self._env_name}' does "
-                    f"not repeat itself after reset(seed=...)."
-                )
+    def _bring_back(self, state: State) -> None:
+        """Bring the environments of an unpacked state to where they were, and note how that went."""
+        restored, replayed = [], 0
+        for i, world in enumerate(state.worlds):
+            if world.running:
+                seed, episode = self.seeds[i], int(state.agents[i].registers.counts[EPISODE])
+                why = self._live.bring_back(world, seed, episode)
+                if why is None:
+                    restored.append(seed)
+                    replayed += len(world.actions)
+                else:
+                    state.notes.append(
+                        f"seed {seed}: episode {episode} could not be restored: {why.rstrip('.')}; a fresh episode "
+                        f"was begun"
+                    )
+        if restored:
+            named = f"seed{'s' * (len(restored) > 1)} {', '.join(map(str, restored))}"
+            state.notes.insert(
+                0, f"{named}: restored in the middle of the episode, {replayed:,} steps replayed"
+            )
 
 
-def _usable_cores() -> int:
-    """Cores this process may run on: fewer than the machine has where it is pinned."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+def _text(name: str, given: np.ndarray | None) -> str:
+    """What an array of bytes says."""
+    require_like(name, given, np.zeros(0, np.uint8), any_length=True)
+    assert given is not None
+    require(len(given) <= _LONGEST_FAILURE, name, f"must have at most {_LONGEST_FAILURE} bytes", len(given))
+    return given.tobytes().decode(errors="replace")

@@ -21,6 +21,7 @@ import numpy as np
 from qfix.core import td, traces
 from qfix.mdp.inline import inlined
 from qfix.tabular.behaviour import settle_behaviour, step_size
+from qfix.tabular.check import Bounds, require
 from qfix.tabular.config import TabularConfig, require_fraction
 from qfix.tabular.eligibility import Traces, clear, decay, follow, lay
 from qfix.tabular.store import activity, best_value, n_active, row, value
@@ -35,6 +36,12 @@ class Memory(NamedTuple):
 
     traces: Traces
     lambda_: float
+
+    def check(self, name: str, bounds: Bounds) -> None:
+        """The traces; unlike SARSA(λ)'s they have decayed when a step is over, so none that is listed is 0."""
+        self.traces.check(f"{name}traces.", bounds)
+        listed = self.traces.size.ravel()[self.traces.pair[: self.traces.listed[0]]]
+        require(np.all(listed != 0.0), f"{name}traces.pair", "must list no trace of 0", len(listed))
 
     def acts_before_learning(self):
         """Whether the next action is greedy decides over the traces."""

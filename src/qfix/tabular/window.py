@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qfix.mdp.inline import inlined
+from qfix.tabular.check import Bounds, require_indices
 
 
 class Window(NamedTuple):
@@ -26,6 +27,14 @@ class Window(NamedTuple):
         return cls(
             whole, whole.copy(), np.zeros(n), np.zeros(n), np.zeros(1, np.int64), np.zeros(1, np.int64)
         )
+
+    def check(self, name: str, bounds: Bounds) -> None:
+        """Handles and actions in range, and room for one more transition."""
+        require_indices(f"{name}x", self.x, bounds.n_handles)
+        require_indices(f"{name}a", self.a, bounds.n_actions)
+        require_indices(f"{name}newest", self.newest, len(self.x))
+        # a full window is served before the step is over
+        require_indices(f"{name}size", self.size, len(self.x))
 
 
 @inlined
