@@ -167,6 +167,8 @@ def test_a_row_added_again_replaces_itself(path):
         ("first", lambda s: s.add_episodes(0, 1, 10, [1], [1])),
         ("lengths", lambda s: s.add_episodes(0, 0, 10, [1], [1, 2])),
         ("lengths", lambda s: s.add_episodes(0, 0, 10, [1], [0])),
+        ("lengths", lambda s: s.add_episodes(0, 0, 10, [1], [1.5])),
+        ("lengths", lambda s: s.add_episodes(0, 0, 10, [1], [np.nan])),
         ("lengths", lambda s: s.add_episodes(0, 0, 10, [1], [11])),
         ("values", lambda s: s.add_snapshot(0, 0, 0, 1.0)),
         ("values", lambda s: s.add_snapshot(0, 0, 0, np.broadcast_to(0.0, (1 << 20, 17)))),
@@ -298,7 +300,7 @@ def test_a_disk_that_refuses_to_write_loses_nothing_that_is_in_memory(path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (log + 100_000, before[1]))
         try:
             record(store, 20_000, 50)
-            with pytest.raises(FolderError, match="still in memory"):
+            with pytest.raises(FolderError, match=r"Check the disk and its quota"):
                 store.flush()
             assert rows(path, "metrics")[-1][0] == 50
         finally:
@@ -335,7 +337,7 @@ def test_what_a_failing_block_recorded_is_kept_and_its_error_is_the_one_raised(p
     assert len(StoreReader(path).events()) == 1
     with pytest.raises(ZeroDivisionError) as caught:
         fail_while_open(path, close_first=True)
-    assert "closed" in caught.value.__notes__[0]
+    assert "the 1 rows in memory are lost" in caught.value.__notes__[0]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):

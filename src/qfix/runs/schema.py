@@ -115,8 +115,8 @@ _EVERY = 10_000  # instructions of SQLite between two looks at what they have co
 _LEAST_WORK, _WORK_A_BYTE = 1_000_000, 4  # a row takes less than 20 instructions and more than 10 bytes
 
 _REMEDIES = {
-    sqlite3.SQLITE_FULL: "Free space on this disk; what was not written is still in memory, and nothing else is lost.",
-    sqlite3.SQLITE_IOERR: "Check the disk and its quota; what was not written is still in memory.",
+    sqlite3.SQLITE_FULL: "Free space on this disk; what was written before is intact.",
+    sqlite3.SQLITE_IOERR: "Check the disk and its quota; what was written before is intact.",
     sqlite3.SQLITE_READONLY: "Change the permissions of the folder, or use another one.",
     sqlite3.SQLITE_CANTOPEN: "Check the permissions of the folder and of what lies in it.",
     sqlite3.SQLITE_BUSY: "Another program keeps it locked: end its transaction or close it.",

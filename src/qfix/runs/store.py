@@ -135,7 +135,10 @@ class MetricStore:
         seed, first = _whole(owner, "seed", seed), _whole(owner, "first", first)
         last_step = _whole(owner, "last_step", last_step)
         returned = np.asarray(returns, dtype=np.float64).reshape(-1)
-        lasted = np.asarray(lengths).astype(np.int64).reshape(-1)
+        given = np.asarray(lengths).reshape(-1)
+        if not (np.isfinite(given) & (given == np.floor(given))).all():
+            raise _refused(owner, "lengths", "must be whole numbers", lengths, "Count environment steps.")
+        lasted = given.astype(np.int64)
         if first != self._counts.get(seed, 0):
             rule = f"must be the number of episodes of seed {seed} so far, {self._counts.get(seed, 0)}"
             raise _refused(owner, "first", rule, first, "Add every episode once, in order.")
@@ -305,10 +308,14 @@ class MetricStore:
         """Write what is in memory and put the log into the file.
 
         Raises:
-            FolderError: it could not be written, and is lost.
+            FolderError: it could not be written, and is lost; it is closed all the same.
         """
         try:
             self.flush()
+        except FolderError as fault:
+            error = FolderError(f"{fault} It is closed now: the {self.pending:,} rows in memory are lost.")
+            error.errno = fault.errno
+            raise error from fault.__cause__
         finally:
             with contextlib.suppress(sqlite3.Error):
                 self._link.execute("PRAGMA wal_checkpoint(PASSIVE)")
