@@ -36,6 +36,7 @@ from qfix.mdp import FiniteMDP
 from qfix.run import Run
 from qfix.runs import Checkpoint, Recorder, RunSpec, StoreReader, list_checkpoints, read_checkpoint
 from qfix.runs.spec import STORE, survives_json, versions
+from qfix.tracking import check_trackers
 
 SNAPSHOT_EPISODES = (1, 50, 500)
 EVAL_EPISODES = 100
@@ -72,6 +73,7 @@ def train(
     features: np.ndarray | None = None,
     metrics_every: int | None = None,
     eval_episodes: int | None = None,
+    track: str | Sequence[str] = (),
     **options: Any,
 ) -> Run:
     """Train an algorithm on an environment.
@@ -94,6 +96,7 @@ def train(
         metrics_every: steps of a seed between two measurements (`run.metrics`); by default about 100 in all.
         eval_episodes: with `out`, episodes of the evaluation that is kept at the end, where it cannot be computed
             exactly; by default 100, 0 for no evaluation.
+        track: with `out`, mirrors of the metrics: "tensorboard" (files in the folder), "wandb".
         options: of the algorithm, such as gamma, alpha and epsilon; `qfix train ENV ALGORITHM --help` lists them.
 
     Returns:
@@ -111,6 +114,9 @@ def train(
     """
     seed_list = _seeds(seeds)
     _check_counts(total_steps, metrics_every, eval_episodes)
+    trackers = check_trackers([track] if isinstance(track, str) else track)
+    if trackers and out is None:
+        raise option_error("train", "track", "needs a folder to keep the run in", track, "Give out='runs/x'.")
     make = _maker(env, env_kwargs, len(seed_list))
     made = env if isinstance(env, gymnasium.Env) else make()
     name = algorithm or choose_algorithm(made.observation_space)
@@ -155,7 +161,7 @@ def train(
     if recorder is None:
         carry_on(run, progress)
         return run
-    keep_while(run, recorder, progress)
+    keep_while(run, recorder, progress, trackers)
     if spec.eval_episodes:
         keep_evaluations(run, spec.eval_episodes)
     return run
@@ -212,6 +218,7 @@ def resume(
     *,
     env: str | gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]] | None = None,
     progress: bool | Progress = False,
+    track: str | Sequence[str] = (),
 ) -> Run:
     """Go on with the run in a folder as if nothing had happened; see `load` and `Run.resume`.
 
@@ -220,7 +227,7 @@ def resume(
         FolderError, CheckpointError, OptionError, EnvironmentFault, Interrupted: as in `load` and `train`.
     """
     run = load(folder, env)
-    run.resume(total_steps, progress)
+    run.resume(total_steps, progress, [track] if isinstance(track, str) else track)
     if run.spec.eval_episodes:
         keep_evaluations(run, run.spec.eval_episodes)
     return run

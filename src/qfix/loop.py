@@ -10,19 +10,26 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
 from qfix.errors import EnvironmentFault, FolderError, Interrupted, is_whole, option_error
 from qfix.runs import Recorder, list_checkpoints
+from qfix.tracking import check_trackers, open_tracker
 
 _CHUNK_SECONDS = 0.05  # how long an interruption may wait; a tenth at most, as chunks are guessed
 
 Progress = Callable[[int, int, float], None]
 
 
-def go_on(run: Any, total_steps: int | None = None, progress: bool | Progress = False) -> None:
+def go_on(
+    run: Any,
+    total_steps: int | None = None,
+    progress: bool | Progress = False,
+    track: Sequence[str] = (),
+) -> None:
     """Resume a run; see `Run.resume`."""
     goal = run.spec.total_steps if total_steps is None else total_steps
     if not is_whole(goal) or goal < max(1, run.steps):
@@ -30,6 +37,9 @@ def go_on(run: Any, total_steps: int | None = None, progress: bool | Progress = 
         raise option_error(
             "resume", "total_steps", rule, goal, "Leave it out to finish the run as it was planned."
         )
+    names = check_trackers(track)
+    if names and run.folder is None:
+        raise option_error("resume", "track", "needs a run that is kept in a folder", names, "Save it first.")
     extended = goal != run.spec.total_steps
     run.spec = run.spec.with_total_steps(int(goal))
     if run.folder is None:
@@ -41,10 +51,12 @@ def go_on(run: Any, total_steps: int | None = None, progress: bool | Progress = 
         run.spec.save(run.folder)
         recorder.event(run.steps, "extended", f"to {goal:,} steps of each seed")
     recorder.event(run.steps, "resumed", "; ".join(run.restored))
-    keep_while(run, recorder, progress)
+    keep_while(run, recorder, progress, names)
 
 
-def keep_while(run: Any, recorder: Recorder, progress: bool | Progress) -> None:
+def keep_while(
+    run: Any, recorder: Recorder, progress: bool | Progress = False, track: Sequence[str] = ()
+) -> None:
     """Carry on with a recorder at work, and close it with a last checkpoint.
 
     Raises:
@@ -56,7 +68,8 @@ def keep_while(run: Any, recorder: Recorder, progress: bool | Progress) -> None:
     begun_at = run.steps
     said, torn = "", True
     try:
-        carry_on(run, progress)
+        with _mirrored(run, track):
+            carry_on(run, progress)
         torn = False
     except (EnvironmentFault, Interrupted) as fault:
         said, torn = str(fault), False
@@ -69,6 +82,20 @@ def keep_while(run: Any, recorder: Recorder, progress: bool | Progress) -> None:
             recorder.close()
         else:
             _finish(run, recorder, begun_at, said)
+
+
+@contextmanager
+def _mirrored(run: Any, track: Sequence[str]) -> Iterator[None]:
+    """With trackers that hold what has been measured, and are given what will be."""
+    with ExitStack() as stack:
+        for name in track:
+            tracker = open_tracker(name, run.folder, run.spec)
+            stack.callback(tracker.close)
+            for step, values in run.measured:
+                tracker.log(step, run.spec.seeds, run.metric_names, values)
+            run.mirrors.append(tracker.log)
+        stack.callback(run.mirrors.clear)
+        yield
 
 
 def _finish(run: Any, recorder: Recorder, begun_at: int, said: str) -> None:

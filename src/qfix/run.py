@@ -75,6 +75,7 @@ class Run:
         folder: where it is kept, or None.
         restored: what was restored, and what could not be, if it comes from a folder.
         checkpoints_seen: steps of the checkpoints in the folder when it was loaded or last kept.
+        measured: (step, (names, seeds) values) of every measurement.
         recorder: keeps it in its folder while it is trained, else None.
         mirrors: called with (step, seeds, names, values) whenever metrics are measured.
     """
@@ -113,7 +114,7 @@ class Run:
             (np.empty(0), np.empty(0)) for _ in spec.seeds
         ]  # returns and lengths of the last episodes
         self._names = (*_OF_EPISODES, *trainer.metric_names)
-        self._measured: list[tuple[int, np.ndarray]] = []  # step, (names, seeds)
+        self.measured: list[tuple[int, np.ndarray]] = []  # step, (names, seeds)
         self._watchmen = [Watchman(seed) for seed in spec.seeds]
         self._seconds = 0.0
         self._first: tuple[int, float] | None = None  # steps and seconds of the first advance
@@ -203,7 +204,7 @@ class Run:
     def _observe(self, step: int, values: np.ndarray, going: Sequence[int]) -> list[Alert]:
         if len(going) < values.shape[1]:
             values[:, [i for i in range(values.shape[1]) if i not in going]] = np.nan
-        self._measured.append((step, values))
+        self.measured.append((step, values))
         alerts = []
         for i in going:
             named = dict(zip(self._names, values[:, i].tolist(), strict=True))
@@ -211,7 +212,7 @@ class Run:
         self.alerts += alerts
         return alerts
 
-    def resume(self, total_steps: int | None = None, progress: Any = False) -> Run:
+    def resume(self, total_steps: int | None = None, progress: Any = False, track: Sequence[str] = ()) -> Run:
         """Go on as if nothing had happened, until every seed has made all its steps.
 
         A run in a folder is recorded there on: what was recorded after the checkpoint it comes from is removed, and
@@ -221,6 +222,7 @@ class Run:
             total_steps: of each seed in all, to extend the run; schedules that were laid over the first budget stay
                 as they were. None for the budget it has.
             progress: True for a progress bar on a terminal, or a function of (steps done, steps in all, seconds).
+            track: mirrors of the metrics: "tensorboard", "wandb", if it is kept in a folder.
 
         Returns:
             Itself.
@@ -230,7 +232,7 @@ class Run:
             LockedError: another process writes the run, or it has gone on since it was loaded.
             EnvironmentFault, Interrupted: as in `train`.
         """
-        go_on(self, total_steps, progress)
+        go_on(self, total_steps, progress, track)
         return self
 
     # What happened
@@ -299,8 +301,8 @@ class Run:
         if name not in self._names:
             raise unknown_name("metric", name, self._names)
         row = self._names.index(name)
-        steps = np.array([step for step, _ in self._measured], np.int64)
-        values = [values[row] for _, values in self._measured]
+        steps = np.array([step for step, _ in self.measured], np.int64)
+        values = [values[row] for _, values in self.measured]
         return Metric(steps, np.array(values).reshape(len(values), len(self.spec.seeds)).T)
 
     # What was learned
@@ -466,7 +468,7 @@ class Run:
             for i, seed in enumerate(self.spec.seeds):
                 returns, lengths = self.episodes.returns[i], self.episodes.lengths[i]
                 recorder.store.add_episodes(seed, 0, int(lengths.sum()), returns, lengths)
-            for step, values in self._measured:
+            for step, values in self.measured:
                 recorder.store.add_metrics(step, self.spec.seeds, self._names, values)
             for shot in self.snapshots:
                 recorder.store.add_snapshot(self.spec.seeds[0], shot.episode, shot.step, shot.action_values)
