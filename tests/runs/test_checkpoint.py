@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -345,9 +346,10 @@ while True:
 
 
 def test_a_writer_may_be_killed_at_any_time(tmp_path):
-    """Twenty times kill -9 after a random time: what was told to be written is there, whole, or something later is."""
+    """Twenty times kill -9 after none to two checkpoints and a random part of the time that one takes: what was told to
+    be written is there, whole, or something later is."""
     moments = random.Random(7)
-    first, told, amid = 1, None, 0
+    first, told, amid, seconds = 1, None, 0, 0.0
     for _ in range(20):
         writer = subprocess.Popen(
             [sys.executable, "-c", KILLED_WRITER, str(tmp_path), str(first)],
@@ -355,14 +357,18 @@ def test_a_writer_may_be_killed_at_any_time(tmp_path):
             text=True,
         )
         writer.stdout.readline()
-        timer = threading.Timer(moments.uniform(0.0, 0.06), writer.kill)
-        timer.start()
-        lines = writer.stdout.read().split()
+        lines = []
+        for _ in range(moments.randrange(3)):
+            begun = time.perf_counter()
+            lines += writer.stdout.readline().split()
+            seconds = time.perf_counter() - begun
+        time.sleep(moments.uniform(0.0, 1.2 * seconds))
+        writer.kill()
+        lines += writer.stdout.read().split()
         writer.wait()
-        timer.join()
         writer.stdout.close()
         told = int(lines[-1]) if lines else told
-        amid += any(name.startswith(".tmp-") for name in os.listdir(tmp_path / "checkpoints"))
+        amid += any(tmp_path.glob("checkpoints/.tmp-*"))
         if told is not None:
             found = read_checkpoint(tmp_path)
             assert found.skipped == []
@@ -399,6 +405,23 @@ def test_a_reader_is_never_without_one_while_a_writer_writes(tmp_path):
         assert_is_state(one, one.step)
     steps = [one.step for one in found]
     assert steps == sorted(steps)
+
+
+@pytest.mark.parametrize("step", ["last", "best"])
+def test_one_that_is_removed_while_it_is_read_is_not_called_damaged(tmp_path, monkeypatch, step):
+    """The writer has published a newer one: that is read."""
+
+    def overtaken(*arguments, read=checkpoint._read):
+        monkeypatch.setattr(checkpoint, "_read", read)
+        write_checkpoint(tmp_path, 30, state(30), {"at": 30, "score": 3}, keep_last=1, best=10)
+        return read(*arguments)
+
+    write_checkpoint(tmp_path, 10, state(10), {"at": 10, "score": 1})
+    write_checkpoint(tmp_path, 20, state(20), {"at": 20, "score": 2})
+    monkeypatch.setattr(checkpoint, "_read", overtaken)
+    found = read_checkpoint(tmp_path, step)
+    assert found.skipped == []
+    assert_is_state(found, 30)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="the names of open files are told by /proc")

@@ -210,20 +210,21 @@ def test_a_full_disk_does_not_keep_anybody_from_the_lock(tmp_path, monkeypatch):
         assert is_locked(tmp_path)
 
 
-def test_a_forked_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path):
-    """The child lives on after its parent was killed: the run can be written again."""
+@pytest.mark.parametrize("act", ["pass", "mine.release()", "del mine"])
+def test_a_forked_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path, act):
+    """Whatever the child does, its parent has the lock; the child lives on after that was killed, and has none."""
     program = """
 import os, signal, sys, time
 from qfix.runs.lock import RunLock
 mine = RunLock(sys.argv[1])
 mine.acquire()
 if os.fork() == 0:
-    mine.release()  # it has none: the parent's must stay
+    ACT
     print(os.getpid(), flush=True)
     time.sleep(60)
     os._exit(0)
 sys.stdin.read()
-"""
+""".replace("ACT", act)
     parent = subprocess.Popen(
         [sys.executable, "-c", program, str(tmp_path)],
         stdin=subprocess.PIPE,

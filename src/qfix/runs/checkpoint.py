@@ -487,6 +487,8 @@ def _read_hashed(descriptor: int, size: int, path: Path) -> tuple[str, dict[str,
 def _layout(header: Any, size: int, path: Path) -> Iterator[tuple[str, np.dtype[Any], tuple[int, ...]]]:
     """Name, type and shape of each array, in the order in which they lie in the file, which they fill.
 
+    To be gone through to its end before anything of it is believed.
+
     Raises:
         CheckpointError: the header does not describe `size` bytes, each in one array.
     """
@@ -510,7 +512,7 @@ def _layout(header: Any, size: int, path: Path) -> Iterator[tuple[str, np.dtype[
         rows.append((offsets, name, _DTYPES[code], tuple(shape)))
     at = 0
     for (begin, end), name, dtype, shape in sorted(rows):
-        if begin != at or end > size:
+        if begin != at:
             raise CheckpointError(
                 f"{path} is damaged: the array {name[:80]!r} is not where the one before ends."
             )
