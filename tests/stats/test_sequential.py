@@ -174,6 +174,16 @@ def test_a_look_by_hand():
     assert turned.verdict == decision.verdict.replace("a is better than b", "b is better than a")
 
 
+def test_an_early_look_is_wide_by_hand():
+    """Half of the seeds, Pocock's spending: c_1 has 2 (1 - Φ(c_1)) = 0.05 ln(1 + (e - 1) / 2) = 0.0310."""
+    a, b = [5.1, 6.0, 5.4, 6.2, 5.8], [3.9, 4.4, 3.6, 4.9, 4.3]
+    _, decision = update(start(10, spending="pocock"), a, b)
+    level = 0.05 * math.log(1 + (math.e - 1) / 2)
+    ends = stats.ttest_ind(a, b, equal_var=False).confidence_interval(1 - level)
+    assert decision.boundary == pytest.approx(level)
+    assert (decision.low, decision.high) == pytest.approx((ends.low, ends.high), rel=1e-6)
+
+
 def test_words_on_the_way():
     rng = np.random.default_rng(46)
     a, b = rng.normal(size=(2, 6))
