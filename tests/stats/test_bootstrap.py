@@ -132,6 +132,29 @@ def test_the_acceleration_of_a_mean_is_a_sixth_of_its_skewness_over_root_n():
     assert acceleration(SCORES[None, :, None], ESTIMATES["mean"])[0] == pytest.approx(skew, rel=1e-12)
 
 
+def weighted_iqm(scores: np.ndarray, weights: np.ndarray) -> float:
+    """2 ∫ F⁻¹ over the middle half, of scores that do not weigh alike."""
+    order = np.argsort(scores)
+    ends = np.concatenate([[0.0], np.cumsum(weights[order])])
+    inside = np.minimum(ends[1:], 0.75) - np.maximum(ends[:-1], 0.25)
+    return float(2.0 * (scores[order] * np.maximum(inside, 0.0)).sum())
+
+
+def test_the_acceleration_leaves_seeds_out_and_tasks_at_their_weight():
+    n, m = TASKS.shape
+    left = np.empty((n, m))
+    for i in range(n):
+        for j in range(m):
+            weights = np.full((n, m), 1.0 / (n * m))
+            weights[:, j] = 1.0 / ((n - 1) * m)
+            weights[i, j] = 0.0
+            left[i, j] = weighted_iqm(TASKS.ravel(), weights.ravel())
+    off = left.mean(axis=0) - left
+    expected = (off**3).sum() / (6.0 * (off**2).sum() ** 1.5)
+    assert abs(expected) > 0.01
+    assert acceleration(TASKS[None], ESTIMATES["iqm"])[0] == pytest.approx(expected, rel=1e-9)
+
+
 def test_without_bias_and_skew_bca_is_the_percentile_interval():
     spread = np.arange(1.0, 102.0)[None]
     low, high = bca(spread, np.array([51.0]), np.array([0.0]), 0.1)
@@ -177,6 +200,13 @@ def test_expanded_is_the_percentile_interval_of_another_level():
     assert (expanded.low, expanded.high) == pytest.approx((percentile.low, percentile.high), rel=1e-12)
     found = np.quantile(bootstrap(SCORES, "iqm"), [0.02866, 1 - 0.02866])
     assert (expanded.low, expanded.high) == pytest.approx(tuple(found), abs=0.01)
+    # of 3 tasks with 5 seeds there are 12 degrees of freedom
+    level = 1.0 - 2.0 * stats.norm.cdf(-np.sqrt(5 / 4) * stats.t.ppf(0.95, 12))
+    expanded, percentile = (
+        interval(TASKS, "iqm", 0.9, "expanded"),
+        interval(TASKS, "iqm", level, "percentile"),
+    )
+    assert (expanded.low, expanded.high) == pytest.approx((percentile.low, percentile.high), rel=1e-12)
 
 
 def test_a_studentised_interval_divides_by_what_it_says():
