@@ -298,8 +298,15 @@ def test_overall_verdicts():
     none = compare_all({"x": [1.0, 2, 3], "y": [2.0, 1, 3]}, correction="none")
     assert (
         str(none)
-        == "None of x and y could be shown to be better or worse than another (1 pairs, not corrected)."
+        == "None of x and y could be shown to be better or worse than another (1 pair, not corrected)."
     )
+
+
+def test_a_verdict_names_a_handful():
+    told = compare_all({f"r{i}": [i, i + 1.0, i + 2.0] for i in range(20)})
+    assert told.verdict.startswith("r19 is ahead, but r18, ")
+    assert " more cannot be told from it; " in told.verdict
+    assert len(told.verdict) < 250
 
 
 def test_a_hundred_runs_are_compared_in_little_work():
@@ -346,6 +353,13 @@ def test_equal_scores_without_spread():
     assert (same.p_value, same.difference, same.low, same.high, same.effect_size) == (1, 0, 0, 0, 0)
     assert "every seed of both scored 0.74 (5 and 5 seeds)" in same.verdict
     assert same.improvement.probability == 0.5
+
+
+def test_level_scores_with_spread():
+    told = compare_two([1.0, 2, 3], [1.0, 2, 3])
+    assert told.p_value == 1
+    assert "they are level [-2.267, 2.267] (0.95 interval, p = 1)" in told.verdict
+    assert "1 pair of seeds are" in compare_two([5.0], [1.0], paired=True).verdict
 
 
 def test_rounding_is_no_difference():
@@ -423,6 +437,7 @@ def test_too_few_permutations_are_said_to_be_too_few():
             lambda: compare_all({"x": [1, 2], "y": [1, math.inf]}),
             "'y' parameter of compare_all .* at place 1",
         ),
+        (lambda: compare_two([1, 2, 3], [1, 1e200, 2]), "'b' parameter .* below 1e\\+100 in size"),
         (lambda: compare_two([], [1, 2]), "one score a seed"),
         (lambda: compare_two([[1, 2]], [1, 2]), "one score a seed"),
         (lambda: compare_two(["good"], [1, 2]), "one score a seed"),

@@ -114,6 +114,13 @@ def test_detectable_shift_of_many_degrees_of_freedom():
     assert detectable_shift(1.3, 0.99, 1e-5) > 1000
 
 
+@pytest.mark.parametrize("df", [1.5, 4.0, 18.0, 99.0, 101.0])
+def test_detectable_shift_is_where_the_noncentral_t_has_that_power(df):
+    limit, shift = stats.t.ppf(0.975, df), detectable_shift(df, 0.8, 0.05)
+    peer = stats.nct.sf(limit, df, shift) + stats.nct.cdf(-limit, df, shift)
+    assert peer == pytest.approx(0.8, abs=1e-7)
+
+
 def test_no_spread_finds_everything():
     assert power(5, 0.1, 0.0) == 1
     assert power(5, 0.0, 0.0) == 0

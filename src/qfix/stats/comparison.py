@@ -39,6 +39,8 @@ from qfix.stats.judge import FEWEST_SEEDS, TESTS, judge
 from qfix.stats.power import detectable_shift
 
 CORRECTIONS = ("holm", "benjamini_hochberg", "none")
+MOST_NAMES = 8
+"""A verdict lists no more."""
 FOUND_WITH = 0.8
 """Probability with which the difference named in a verdict would have been found."""
 
@@ -136,7 +138,8 @@ class Comparison:
             return f"{nothing}: {seen}, but {self._counts} are too few to rule out chance. Run {needed}."
         if self._hopeless:
             return f"{nothing}, and with {self._counts} none can be ({p}, and no p is below {self._least_p:.2g})."
-        seen = f"{nothing}: {first} is ahead by {gap:.4g}{told}."
+        ahead = f"{first} is ahead by {gap:.4g}" if gap else "they are level"
+        seen = f"{nothing}: {ahead}{told}."
         if math.isinf(self.detectable):
             return seen
         would = f"A true difference of {self.detectable:.3g} would have been found with probability {FOUND_WITH:g}."
@@ -154,7 +157,9 @@ class Comparison:
 
     @property
     def _counts(self) -> str:
-        return f"{self.n_a} pairs of seeds" if self.paired else f"{self.n_a} and {self.n_b} seeds"
+        if self.paired:
+            return _count(self.n_a, "pair") + " of seeds"
+        return f"{self.n_a} and {_count(self.n_b, 'seed')}"
 
     def __str__(self) -> str:
         return self.verdict
@@ -197,7 +202,10 @@ class Comparisons:
     @property
     def verdict(self) -> str:
         """What may be concluded of all, in words."""
-        count, how = len(self.names), _CORRECTED[self.correction].format(pairs=len(self.pairs))
+        count, how = (
+            len(self.names),
+            _CORRECTED[self.correction].format(pairs=_count(len(self.pairs), "pair")),
+        )
         left = self.candidates
         out = [name for name in self.names if name not in left]
         if len(left) == 1:
@@ -212,9 +220,9 @@ class Comparisons:
 
 
 _CORRECTED = {
-    "holm": "Holm's correction for {pairs} pairs",
-    "benjamini_hochberg": "false discoveries limited among {pairs} pairs",
-    "none": "{pairs} pairs, not corrected",
+    "holm": "Holm's correction for {pairs}",
+    "benjamini_hochberg": "false discoveries limited among {pairs}",
+    "none": "{pairs}, not corrected",
 }
 
 
@@ -389,5 +397,11 @@ def _fewest_without_spread(alpha: float, paired: bool) -> int:
     return next(n for n in itertools.count(FEWEST_SEEDS) if 2 / count_permutations(n, n, paired) <= alpha)
 
 
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
 def _listed(names: Sequence[str]) -> str:
+    if len(names) > MOST_NAMES:
+        names = [*names[: MOST_NAMES - 1], f"{len(names) - MOST_NAMES + 1} more"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

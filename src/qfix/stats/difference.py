@@ -34,6 +34,8 @@ Floats = NDArray[np.float64]
 
 ROUNDING = 1e-12
 """Spread and differences below this share of the largest score are rounding, not results."""
+LARGEST = 1e100
+"""Beyond, variances of variances are no numbers any more."""
 COMPARED = ("mean", "iqm")
 """Estimates whose standard error has a formula that holds at few seeds."""
 
@@ -64,7 +66,8 @@ def as_scores(owner: str, run: str, scores: ArrayLike) -> Floats:
     """One finite score a seed, as an array (n,).
 
     Raises:
-        OptionError: not a list of numbers, empty, or with a number that is not finite; names the run and the seed.
+        OptionError: not a list of numbers, empty, or with a number that is not finite or whose square is not; names the
+            run and the seed.
     """
     try:
         x = np.asarray(scores, dtype=np.float64)
@@ -74,12 +77,13 @@ def as_scores(owner: str, run: str, scores: ArrayLike) -> Floats:
         raise option_error(
             owner, run, "must be a list of one score a seed", scores, "Give each seed its mean return."
         )
-    if not np.isfinite(x).all():
-        place = int(np.flatnonzero(~np.isfinite(x))[0])
+    bad = ~(np.abs(x) < LARGEST)
+    if bad.any():
+        place = int(np.flatnonzero(bad)[0])
         raise option_error(
             owner,
             run,
-            f"must have a finite score for every seed, and that at place {place} is none",
+            f"must have a score below {LARGEST:g} in size for every seed, and that at place {place} is none",
             float(x[place]),
             "Count that seed as a failure: give it the score that a failure is worth, or leave it out and say so.",
         )
