@@ -67,6 +67,7 @@ _HOMES = {
             "Strategy",
             "robbins_monro",
         ),
+        "qfix.comparison": ("compare",),
         "qfix.experiment": ("load", "resume", "train"),
         "qfix.evaluation": ("Evaluation",),
         "qfix.run": ("Episodes", "Metric", "Run"),
@@ -95,6 +96,7 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from qfix.algorithms import ALGORITHMS
+    from qfix.comparison import compare
     from qfix.errors import (
         CheckpointError,
         EnvironmentFault,
