@@ -139,7 +139,7 @@ def train(
     by_id = isinstance(env, str)
     kwargs = dict(env_kwargs or {}) if by_id else _own_options(made)
     spec = RunSpec(
-        env=made.spec.id if made.spec is not None else str(made),
+        env=made.spec.id if made.spec is not None else _printable(str(made)),
         env_kwargs=kwargs,
         algorithm=name,
         config=config.to_dict() | _described(features),
@@ -465,6 +465,11 @@ def _model_for(env: gymnasium.Env[Any, Any], gamma: float, driver: str) -> Finit
 def choose_algorithm(space: gymnasium.Space[Any]) -> str:
     """The default algorithm for an observation space: Q-learning in a table, SARSA(λ) on tiles."""
     return "sarsa_lambda" if isinstance(space, gymnasium.spaces.Box) else "q_learning"
+
+
+def _printable(text: str) -> str:
+    """A name that fits into a line."""
+    return "".join(c if c.isprintable() else " " for c in text)[:200] or "?"
 
 
 def _own_options(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:

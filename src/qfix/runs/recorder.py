@@ -19,7 +19,7 @@ import numpy as np
 
 from qfix.errors import FolderError, LockedError, option_error
 from qfix.runs.checkpoint import list_checkpoints, remove_checkpoints_after, write_checkpoint
-from qfix.runs.files import fsync_folder
+from qfix.runs.files import fsync_folder, remove_leftovers
 from qfix.runs.lock import RunLock
 from qfix.runs.spec import SPEC, STORE, RunSpec
 from qfix.runs.store import MetricStore
@@ -49,6 +49,7 @@ class Recorder:
         self._seconds = checkpoint_seconds
         self._wait = checkpoint_seconds
         self._flushed = self._checkpointed = time.perf_counter()
+        remove_leftovers(folder)
         self.trouble: FolderError | None = None  # what the disk said last, while it refuses to take more
         try:
             self.store = MetricStore(folder / STORE)
