@@ -186,15 +186,27 @@ def enter_model(model, agent, lane):
 
 
 @inlined
+def lacks_space(agent):
+    """Whether the agent must grow before its next step."""
+    return is_full(agent.store) or lacks_room(agent.memory)
+
+
+@inlined
+def settle(agent, lane, limit, outcome):
+    """A step of a finite model has been made: what `step_model` said becomes experience."""
+    world, state, reward, terminated = outcome
+    x = encode_state(agent.store, state)
+    return experience(agent, lane, state, world, x, reward, terminated, lane.t + 1 >= limit)
+
+
+@inlined
 def tick(model, limit, agent, lane):
-    """One step of a finite model; before the first of an episode, its start."""
-    if is_full(agent.store) or lacks_room(agent.memory):
+    """One step of a finite model; before the first of an episode, its start. `trace.trace_model` does the same."""
+    if lacks_space(agent):
         return with_status(lane, STORE_FULL)
     if lane.t == 0:
         lane = enter_model(model, agent, lane)
-    world, state, reward, terminated = step_model(model, lane.state, lane.a, lane.world)
-    x = encode_state(agent.store, state)
-    return experience(agent, lane, state, world, x, reward, terminated, lane.t + 1 >= limit)
+    return settle(agent, lane, limit, step_model(model, lane.state, lane.a, lane.world))
 
 
 @inlined
@@ -247,7 +259,7 @@ def observe_live(agent, begins, observation, reward, terminated, truncated):
     Args:
         begins: whether the observation comes from a reset; what follows it is then not looked at.
     """
-    if is_full(agent.store) or lacks_room(agent.memory):
+    if lacks_space(agent):
         return -STORE_FULL
     if not (begins or np.isfinite(reward)):
         return -BAD_REWARD

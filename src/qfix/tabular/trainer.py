@@ -20,13 +20,24 @@ from qfix.mdp.simulate import transition_table
 from qfix.tabular import kernel as loops
 from qfix.tabular import measure
 from qfix.tabular._compile import entry, foreign_source, kernel
-from qfix.tabular.agent import EPISODE, LOGGED, MARK, STATUS, STEP, Blueprint, leaves, with_leaves
+from qfix.tabular.agent import (
+    EPISODE,
+    LOGGED,
+    MARK,
+    STATUS,
+    STEP,
+    STEP_IN_EPISODE,
+    Blueprint,
+    leaves,
+    with_leaves,
+)
 from qfix.tabular.check import check_agent, check_sizes, require, require_like
 from qfix.tabular.config import TabularConfig
 from qfix.tabular.kernel import Agent
 from qfix.tabular.live import LiveStepping, LiveWorld, fault_at
 from qfix.tabular.policy import BehaviourPolicy, TablePolicy
 from qfix.tabular.threads import share_out, usable_cores
+from qfix.tabular.trace import TracedStep, Track, trace_compiled, trace_live, trace_model
 
 # steps that suit a first look: a fraction of a second compiled, some seconds live
 _FIRST_LOOK = {"compiled": 1_000_000, "live": 200_000}
@@ -243,6 +254,42 @@ class TabularTrainer:
     def steps_done(self, state: State) -> list[int]:
         """Environment steps of each seed so far."""
         return [int(agent.registers.counts[STEP]) for agent in state.agents]
+
+    def trace(self, state: State, at_most: int, seed: int = 0) -> list[TracedStep]:
+        """The next episode of one seed, made as `advance` makes it, and every step of it told.
+
+        Args:
+            state: in which that seed stands between two episodes; the others stay where they are.
+            at_most: steps, where the episode has not ended by then.
+            seed: its place among the seeds.
+
+        Raises:
+            OptionError: the seed is in the middle of an episode.
+            EnvironmentFault: its environment raised, hung or broke its contract.
+        """
+        agents, blueprint = state.agents, self.blueprint
+        if agents[seed].registers.counts[STEP_IN_EPISODE]:
+            rule = "must stand between two episodes"
+            remedy = "Advance by the lengths of the episodes before."
+            raise option_error("trace", "state", rule, self.steps_done(state)[seed], remedy)
+        records = Records([[] for _ in agents], [[] for _ in agents], [], {})
+        try:
+            if self.driver == "live":
+
+                def advance(target: int) -> None:
+                    self._advance_live(state, seed, target, records)
+
+                return trace_live(advance, state.worlds[seed], agents, seed, at_most, blueprint)
+            loop = kernel(trace_model, self._label)
+
+            def run(track: Track) -> bool:
+                ended: bool = loop(self._table, self._limit, agents[seed], track)
+                self._serve(state, seed, records)
+                return ended
+
+            return trace_compiled(run, agents, seed, at_most, blueprint)
+        finally:
+            self._empty_log(state, seed, records)
 
     # Stepping a model
 
