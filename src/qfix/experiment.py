@@ -31,15 +31,17 @@ from qfix.algorithms import algorithm as find_algorithm
 from qfix.envs.make import make_env
 from qfix.errors import CheckpointError, FolderError, ModelError, OptionError, is_whole, option_error
 from qfix.explore import Schedule, convergence_warning
-from qfix.loop import Progress, carry_on, keep_while
+from qfix.loop import Progress, carry_on, check_checkpoint_seconds, keep_while
 from qfix.mdp import FiniteMDP
 from qfix.run import Run
 from qfix.runs import Checkpoint, Recorder, RunSpec, StoreReader, list_checkpoints, read_checkpoint
+from qfix.runs.recorder import CHECKPOINT_SECONDS
 from qfix.runs.spec import STORE, survives_json, versions
 from qfix.tracking import check_trackers
 
 SNAPSHOT_EPISODES = (1, 50, 500)
 EVAL_EPISODES = 100
+STEP_TIME_LIMIT = 60.0  # seconds
 
 # Wrappers that leave the transitions as the environment's own table has them.
 _TRANSPARENT = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics")
@@ -55,7 +57,7 @@ _ELSEWHERE = {
     "steps": "total_steps",
     "seed": "seeds",
 }
-_OF_TRAIN = ("total_steps", "seeds", "env_kwargs", "driver", "progress", "features")
+_OF_TRAIN = ("total_steps", "seeds", "env_kwargs", "driver", "progress", "features", "step_time_limit")
 
 
 def train(
@@ -74,6 +76,8 @@ def train(
     metrics_every: int | None = None,
     eval_episodes: int | None = None,
     track: str | Sequence[str] = (),
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    step_time_limit: float | None = STEP_TIME_LIMIT,
     **options: Any,
 ) -> Run:
     """Train an algorithm on an environment.
@@ -97,6 +101,10 @@ def train(
         eval_episodes: with `out`, episodes of the evaluation that is kept at the end, where it cannot be computed
             exactly; by default 100, 0 for no evaluation.
         track: with `out`, mirrors of the metrics: "tensorboard" (files in the folder), "wandb".
+        checkpoint_seconds: with `out`, time between two checkpoints; longer where one takes long to write, so that
+            they take 1 % of the time at most.
+        step_time_limit: seconds that a reset or a step of a live environment may take before its seed counts as
+            failed; None for any.
         options: of the algorithm, such as gamma, alpha and epsilon; `qfix train ENV ALGORITHM --help` lists them.
 
     Returns:
@@ -114,6 +122,7 @@ def train(
     """
     seed_list = _seeds(seeds)
     _check_counts(total_steps, metrics_every, eval_episodes)
+    check_checkpoint_seconds("train", checkpoint_seconds)
     trackers = check_trackers([track] if isinstance(track, str) else track)
     if trackers and out is None:
         raise option_error("train", "track", "needs a folder to keep the run in", track, "Give out='runs/x'.")
@@ -132,6 +141,7 @@ def train(
         snapshot_episodes,
         features,
         total_steps,
+        step_time_limit,
     )
     config = trainer.config
     if require_convergence:
@@ -151,7 +161,7 @@ def train(
         eval_episodes=EVAL_EPISODES if eval_episodes is None else eval_episodes,
         env_given="id" if by_id and survives_json(kwargs) else "object",
     )
-    recorder = None if out is None else Recorder.create(out, spec)
+    recorder = None if out is None else Recorder.create(out, spec, checkpoint_seconds=checkpoint_seconds)
     try:
         run = Run(spec, trainer, trainer.start(), made, model, isinstance(make, _Copies) and make.shared)
     except BaseException:
@@ -171,6 +181,7 @@ def load(
     folder: str | Path,
     env: str | gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]] | None = None,
     checkpoint: int | str = "last",
+    step_time_limit: float | None = STEP_TIME_LIMIT,
 ) -> Run:
     """The run kept in a folder, as it was at a checkpoint: ask it anything, or `resume` it.
 
@@ -182,6 +193,7 @@ def load(
         env: the environment, or what makes it, if it was given to `train` as an object.
         checkpoint: "last", "best" (highest mean return while training) or a step. Where the last is damaged the one
             before is taken, with a warning.
+        step_time_limit: seconds that a step of a live environment may take, as in `train`.
 
     Returns:
         A Run. `run.restored` says what was brought back, and what of a live environment could not be.
@@ -196,7 +208,7 @@ def load(
     found = _checkpoint_of(path, spec, checkpoint)
     seen = list_checkpoints(path)
     try:
-        run = _restored(path, spec, env, found)
+        run = _restored(path, spec, env, found, step_time_limit)
     except (FolderError, OptionError) as fault:
         raise type(fault)(f"The run in {path} cannot be loaded. {fault}") from fault
     run.folder, run.checkpoints_seen = path, seen
@@ -219,6 +231,8 @@ def resume(
     env: str | gymnasium.Env[Any, Any] | Callable[[], gymnasium.Env[Any, Any]] | None = None,
     progress: bool | Progress = False,
     track: str | Sequence[str] = (),
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    step_time_limit: float | None = STEP_TIME_LIMIT,
 ) -> Run:
     """Go on with the run in a folder as if nothing had happened; see `load` and `Run.resume`.
 
@@ -226,8 +240,8 @@ def resume(
         LockedError: another process is writing the run.
         FolderError, CheckpointError, OptionError, EnvironmentFault, Interrupted: as in `load` and `train`.
     """
-    run = load(folder, env)
-    run.resume(total_steps, progress, [track] if isinstance(track, str) else track)
+    run = load(folder, env, step_time_limit=step_time_limit)
+    run.resume(total_steps, progress, [track] if isinstance(track, str) else track, checkpoint_seconds)
     if run.spec.eval_episodes:
         keep_evaluations(run, run.spec.eval_episodes)
     return run
@@ -274,37 +288,10 @@ def _checkpoint_of(path: Path, spec: RunSpec, wanted: int | str) -> Checkpoint |
 
 
 def _restored(path: Path, spec: RunSpec, env: Any, found: Checkpoint | None) -> Run:
-    make = _maker_of(spec, env)
-    made = env if isinstance(env, gymnasium.Env) else make()
-    if made.spec is not None and made.spec.id != spec.env:
-        rule = f"must be '{spec.env}', as the run was trained in"
-        raise option_error("load", "env", rule, made.spec.id, "Give the environment of the run.")
     arrays = {} if found is None else found.arrays
-    options = dict(spec.config)
-    features = None
-    if options.pop("features", None) is not None:
-        features = arrays.get("0.store.encoder.table")
-        if features is None or _described(features)["features"] != spec.config["features"]:
-            raise CheckpointError("Its checkpoint lacks the features it was trained with.")
-    config = make_config(spec.algorithm, {name: _as_option(value) for name, value in options.items()})
-    model = _model_for(made, config.gamma, spec.driver)
-    trainer = _trainer_of(spec.algorithm)(
-        config,
-        made,
-        make,
-        model,
-        spec.seeds,
-        spec.driver,
-        spec.snapshot_episodes,
-        features,
-        spec.total_steps,
-    )
-    if trainer.config.to_dict() | _described(features) != spec.config:
-        raise FolderError(
-            f"{path / 'spec.json'} has options that this version of qfix understands differently."
-        )
+    trainer, made, model, shared = trainer_for(spec, env, arrays=arrays)
     state = trainer.start() if found is None else trainer.unpack(arrays)
-    run = Run(spec, trainer, state, made, model, isinstance(make, _Copies) and make.shared)
+    run = Run(spec, trainer, state, made, model, shared)
     if found is None:
         run.restored = ["nothing, as it was stopped before its first checkpoint: it starts anew"]
         return run
@@ -316,23 +303,102 @@ def _restored(path: Path, spec: RunSpec, env: Any, found: Checkpoint | None) -> 
     return run
 
 
-def _maker_of(spec: RunSpec, env: Any) -> Callable[[], Any]:
+def trainer_for(
+    spec: RunSpec,
+    env: Any = None,
+    seeds: Sequence[int] | None = None,
+    arrays: Mapping[str, np.ndarray] | None = None,
+    owner: str = "load",
+) -> tuple[Any, gymnasium.Env[Any, Any], FiniteMDP | None, bool]:
+    """A trainer like that of a run.
+
+    Args:
+        spec: of the run.
+        env: the environment, or what makes it, if it was given to `train` as an object.
+        seeds: those to train; by default all of the run's.
+        arrays: of one of its checkpoints; looked at where the run has features, which its spec does not hold.
+        owner: whom the user has called, for messages.
+
+    Returns:
+        The trainer, an environment, its model or None, and whether that environment is the one that is trained in.
+
+    Raises:
+        OptionError: the environment has to be given, or does not fit the run.
+        FolderError: the spec is none of this version's.
+        CheckpointError: there are no features.
+    """
+    make = _maker_of(spec, env, owner, len(spec.seeds if seeds is None else seeds))
+    made = _of_run(spec, env if isinstance(env, gymnasium.Env) else make(), owner)
+    options = dict(spec.config)
+    features = None
+    if options.pop("features", None) is not None:
+        features = (arrays or {}).get("0.store.encoder.table")
+        if features is None or _described(features)["features"] != spec.config["features"]:
+            raise CheckpointError("Its checkpoint lacks the features it was trained with.")
+    config = make_config(spec.algorithm, {name: _as_option(value) for name, value in options.items()})
+    model = _model_for(made, config.gamma, spec.driver)
+    trainer = _trainer_of(spec.algorithm)(
+        config,
+        made,
+        make,
+        model,
+        spec.seeds if seeds is None else tuple(seeds),
+        spec.driver,
+        spec.snapshot_episodes,
+        features,
+        spec.total_steps,
+    )
+    if trainer.config.to_dict() | _described(features) != spec.config:
+        raise FolderError("Its spec.json has options that this version of qfix understands differently.")
+    return trainer, made, model, isinstance(make, _Copies) and make.shared
+
+
+def env_for(
+    spec: RunSpec, env: Any = None, render_mode: str | None = None, owner: str = "play"
+) -> gymnasium.Env[Any, Any]:
+    """The environment of a run, to be looked at.
+
+    Args:
+        spec: of the run.
+        env: the environment, or what makes it, if it was given to `train` as an object; it is made as it is to be
+            looked at then.
+        render_mode: None, or one of its own.
+        owner: whom the user has called, for messages.
+
+    Raises:
+        OptionError: the environment has to be given, or does not fit the run.
+    """
+    if isinstance(env, gymnasium.Env):
+        return _of_run(spec, env, owner)
+    if render_mode is not None and (env is None or isinstance(env, str)):
+        spec = dataclasses.replace(spec, env_kwargs={**spec.env_kwargs, "render_mode": render_mode})
+    return _of_run(spec, _maker_of(spec, env, owner)(), owner)
+
+
+def _of_run(spec: RunSpec, env: gymnasium.Env[Any, Any], owner: str) -> gymnasium.Env[Any, Any]:
+    if env.spec is not None and env.spec.id != spec.env:
+        rule = f"must be '{spec.env}', as the run was trained in"
+        raise option_error(owner, "env", rule, env.spec.id, "Give the environment of the run.")
+    return env
+
+
+def _maker_of(spec: RunSpec, env: Any, owner: str = "load", n_seeds: int = 1) -> Callable[[], Any]:
     """What makes the environment of a kept run. A stranger's run may name an id, not a module to be imported."""
     if env is not None:
-        return _maker(env, spec.env_kwargs if isinstance(env, str) else None, len(spec.seeds))
+        return _maker(env, spec.env_kwargs if isinstance(env, str) else None, n_seeds)
     if spec.env_given != "id":
         rule = "must be given: this run was trained in an environment that was passed as an object"
-        raise option_error("load", "env", rule, None, "Use load(folder, env=lambda: MyEnv()).")
+        raise option_error(owner, "env", rule, None, f"Use {owner}(folder, ..., env=lambda: MyEnv()).")
     outside = [name for name, value in spec.env_kwargs.items() if isinstance(value, str) and _is_path(value)]
     if ":" in spec.env or outside:
         what = (
             f"the options {outside} of '{spec.env}'" if outside else f"'{spec.env}', which imports a module"
         )
         raise OptionError(
-            f"The 'env' parameter of load must be given for {what}: a run's folder alone is not trusted with that. "
-            f"Use load(folder, env={spec.env!r}) if you trust it."
+            f"The 'env' parameter of {owner} must be given for {what}: a run's folder alone is not trusted with "
+            f"that. Use {owner}(folder, ..., env={spec.env!r}) if you trust it."
         )
-    return _maker(spec.env, spec.env_kwargs, len(spec.seeds))
+    return _maker(spec.env, spec.env_kwargs, n_seeds)
 
 
 def _is_path(value: str) -> bool:

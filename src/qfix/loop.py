@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
@@ -17,6 +18,7 @@ from typing import Any
 
 from qfix.errors import EnvironmentFault, FolderError, Interrupted, is_whole, option_error
 from qfix.runs import Recorder, list_checkpoints
+from qfix.runs.recorder import CHECKPOINT_SECONDS
 from qfix.tracking import check_trackers, open_tracker
 
 _CHUNK_SECONDS = 0.05  # how long an interruption may wait; a tenth at most, as chunks are guessed
@@ -29,6 +31,7 @@ def go_on(
     total_steps: int | None = None,
     progress: bool | Progress = False,
     track: Sequence[str] = (),
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> None:
     """Resume a run; see `Run.resume`."""
     goal = run.spec.total_steps if total_steps is None else total_steps
@@ -40,18 +43,37 @@ def go_on(
     names = check_trackers(track)
     if names and run.folder is None:
         raise option_error("resume", "track", "needs a run that is kept in a folder", names, "Save it first.")
-    extended = goal != run.spec.total_steps
-    run.spec = run.spec.with_total_steps(int(goal))
+    check_checkpoint_seconds("resume", checkpoint_seconds)
+    spec = run.spec.with_total_steps(int(goal))
     if run.folder is None:
+        run.spec = spec
         carry_on(run, progress)
         return
     counts = {seed: len(r) for seed, r in zip(run.spec.seeds, run.episodes.returns, strict=True)}
-    recorder = Recorder.reopen(run.folder, run.steps, counts, run.checkpoints_seen)
-    if extended:
-        run.spec.save(run.folder)
-        recorder.event(run.steps, "extended", f"to {goal:,} steps of each seed")
-    recorder.event(run.steps, "resumed", "; ".join(run.restored))
+    recorder = Recorder.reopen(
+        run.folder, run.steps, counts, run.checkpoints_seen, checkpoint_seconds=checkpoint_seconds
+    )
+    try:
+        if spec.total_steps != run.spec.total_steps:
+            spec.save(run.folder)
+            recorder.event(run.steps, "extended", f"to {goal:,} steps of each seed")
+        run.spec = spec
+        recorder.event(run.steps, "resumed", "; ".join(run.restored))
+    except BaseException:
+        recorder.close()
+        raise
     keep_while(run, recorder, progress, names)
+
+
+def check_checkpoint_seconds(owner: str, seconds: Any) -> None:
+    """Refuse what is no time between checkpoints.
+
+    Raises:
+        OptionError: it is not.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0.0 < seconds < math.inf:
+        rule = "must be a finite number of seconds above 0"
+        raise option_error(owner, "checkpoint_seconds", rule, seconds, "Use checkpoint_seconds=10.")
 
 
 def keep_while(

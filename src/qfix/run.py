@@ -26,6 +26,7 @@ from qfix.evaluation import (
 from qfix.loop import go_on
 from qfix.mdp import FiniteMDP, Solution, expected_return, policy_value, solve, start_value
 from qfix.runs import Alert, Checkpoint, Recorder, RunSpec, StoreReader, Watchman
+from qfix.runs.recorder import CHECKPOINT_SECONDS
 
 _OF_EPISODES = ("return", "episode_length", "episodes", "running_length")
 _LATEST = 100  # episodes whose mean is the metric "return"
@@ -212,7 +213,13 @@ class Run:
         self.alerts += alerts
         return alerts
 
-    def resume(self, total_steps: int | None = None, progress: Any = False, track: Sequence[str] = ()) -> Run:
+    def resume(
+        self,
+        total_steps: int | None = None,
+        progress: Any = False,
+        track: Sequence[str] = (),
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ) -> Run:
         """Go on as if nothing had happened, until every seed has made all its steps.
 
         A run in a folder is recorded there on: what was recorded after the checkpoint it comes from is removed, and
@@ -223,6 +230,7 @@ class Run:
                 as they were. None for the budget it has.
             progress: True for a progress bar on a terminal, or a function of (steps done, steps in all, seconds).
             track: mirrors of the metrics: "tensorboard", "wandb", if it is kept in a folder.
+            checkpoint_seconds: time between two checkpoints, if it is kept in a folder; see `train`.
 
         Returns:
             Itself.
@@ -232,7 +240,7 @@ class Run:
             LockedError: another process writes the run, or it has gone on since it was loaded.
             EnvironmentFault, Interrupted: as in `train`.
         """
-        go_on(self, total_steps, progress, track)
+        go_on(self, total_steps, progress, track, checkpoint_seconds)
         return self
 
     # What happened

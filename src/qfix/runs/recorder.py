@@ -11,7 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ import numpy as np
 
 from qfix.errors import FolderError, LockedError, option_error
 from qfix.runs.checkpoint import list_checkpoints, remove_checkpoints_after, write_checkpoint
-from qfix.runs.files import fsync_folder, remove_leftovers
-from qfix.runs.lock import RunLock
+from qfix.runs.files import TEMPORARY, fsync_folder, remove_leftovers
+from qfix.runs.lock import LOCK, RunLock
 from qfix.runs.spec import SPEC, STORE, RunSpec
 from qfix.runs.store import MetricStore
 
@@ -77,8 +77,9 @@ class Recorder:
             lock.release()
             raise
         recorder = cls(path, lock, **options)
-        recorder.event(0, "started", f"{spec.algorithm} on {spec.env}, {len(spec.seeds)} seeds")
-        recorder.store.flush(durable=True)
+        with recorder._closed_on_error():
+            recorder.event(0, "started", f"{spec.algorithm} on {spec.env}, {len(spec.seeds)} seeds")
+            recorder.store.flush(durable=True)
         return recorder
 
     @classmethod
@@ -107,10 +108,20 @@ class Recorder:
             lock.release()
             raise
         recorder = cls(path, lock, **options)
-        recorder.store.rollback(step, dict(episodes))
-        if left:
-            recorder.event(step, "rolled_back", f"checkpoints after it were given up: {left}")
+        with recorder._closed_on_error():
+            recorder.store.rollback(step, dict(episodes))
+            if left:
+                recorder.event(step, "rolled_back", f"checkpoints after it were given up: {left}")
         return recorder
+
+    @contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            with suppress(FolderError):
+                self.close()
+            raise
 
     @staticmethod
     @contextmanager
@@ -181,7 +192,8 @@ def claim_folder(folder: str | Path) -> Path:
     path = Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        taken = any(name != "lock" for name in os.listdir(path))
+        # a writer that was killed at its very first file leaves that, and the lock, behind
+        taken = any(name != LOCK and not name.startswith(TEMPORARY) for name in os.listdir(path))
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as fault:
