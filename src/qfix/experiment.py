@@ -287,9 +287,11 @@ def _checkpoint_of(path: Path, spec: RunSpec, wanted: int | str) -> Checkpoint |
     return read_checkpoint(path, wanted)  # type: ignore[arg-type]
 
 
-def _restored(path: Path, spec: RunSpec, env: Any, found: Checkpoint | None) -> Run:
+def _restored(
+    path: Path, spec: RunSpec, env: Any, found: Checkpoint | None, step_time_limit: float | None
+) -> Run:
     arrays = {} if found is None else found.arrays
-    trainer, made, model, shared = trainer_for(spec, env, arrays=arrays)
+    trainer, made, model, shared = trainer_for(spec, env, arrays=arrays, step_time_limit=step_time_limit)
     state = trainer.start() if found is None else trainer.unpack(arrays)
     run = Run(spec, trainer, state, made, model, shared)
     if found is None:
@@ -309,6 +311,7 @@ def trainer_for(
     seeds: Sequence[int] | None = None,
     arrays: Mapping[str, np.ndarray] | None = None,
     owner: str = "load",
+    step_time_limit: float | None = STEP_TIME_LIMIT,
 ) -> tuple[Any, gymnasium.Env[Any, Any], FiniteMDP | None, bool]:
     """A trainer like that of a run.
 
@@ -318,6 +321,7 @@ def trainer_for(
         seeds: those to train; by default all of the run's.
         arrays: of one of its checkpoints; looked at where the run has features, which its spec does not hold.
         owner: whom the user has called, for messages.
+        step_time_limit: seconds that a step of a live environment may take, as in `train`.
 
     Returns:
         The trainer, an environment, its model or None, and whether that environment is the one that is trained in.
@@ -347,6 +351,7 @@ def trainer_for(
         spec.snapshot_episodes,
         features,
         spec.total_steps,
+        step_time_limit,
     )
     if trainer.config.to_dict() | _described(features) != spec.config:
         raise FolderError("Its spec.json has options that this version of qfix understands differently.")
