@@ -25,6 +25,7 @@ class Command(NamedTuple):
 COMMANDS: dict[str, Command] = {
     "train": Command("train an algorithm on an environment", "qfix.cli.train"),
     "solve": Command("exact values and policy of an environment, certified", "qfix.cli.solve"),
+    "compare": Command("which of several runs is better, and how sure that is", "qfix.cli.compare"),
     "list": Command("environments and algorithms", "qfix.cli.listing"),
 }
 
