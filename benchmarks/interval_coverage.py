@@ -1,6 +1,6 @@
 """How often intervals hold what they promise: real coverage at few seeds, as tables in Markdown.
 
-    python benchmarks/coverage.py [--trials 10000] [--resamples 1000] [--seeds 3 5 10 20]
+    python benchmarks/interval_coverage.py [--trials 10000] [--resamples 1000] [--seeds 3 5 10 20]
 
 From every population `trials` sets of seeds are drawn; a figure is the share of their intervals, in per cent, that
 hold the population's own value, which comes from its quantile function. Methods are bold where "auto" stands for
