@@ -2,7 +2,7 @@
 
 Each case draws 1,500 sets of seeds from a population and counts the intervals that hold the population's own value.
 It fails if an interval that really held `FLOOR` of the time would come out as low with probability `ALARM` at most
-(binomial bound). All cases together thus fail by chance with probability below 1e-4. `benchmarks/coverage.py`
+(binomial bound). All cases together thus fail by chance with probability below 1e-4. `benchmarks/interval_coverage.py`
 measures the same with more sets, all methods and more populations.
 """
 
