@@ -291,9 +291,9 @@ def _restored(
     path: Path, spec: RunSpec, env: Any, found: Checkpoint | None, step_time_limit: float | None
 ) -> Run:
     arrays = {} if found is None else found.arrays
-    trainer, made, model, shared = trainer_for(spec, env, arrays=arrays, step_time_limit=step_time_limit)
+    trainer, made, model, make = trainer_for(spec, env, arrays=arrays, step_time_limit=step_time_limit)
     state = trainer.start() if found is None else trainer.unpack(arrays)
-    run = Run(spec, trainer, state, made, model, shared)
+    run = Run(spec, trainer, state, made, model, isinstance(make, _Copies) and make.shared)
     if found is None:
         run.restored = ["nothing, as it was stopped before its first checkpoint: it starts anew"]
         return run
@@ -312,7 +312,7 @@ def trainer_for(
     arrays: Mapping[str, np.ndarray] | None = None,
     owner: str = "load",
     step_time_limit: float | None = STEP_TIME_LIMIT,
-) -> tuple[Any, gymnasium.Env[Any, Any], FiniteMDP | None, bool]:
+) -> tuple[Any, gymnasium.Env[Any, Any], FiniteMDP | None, Callable[[], Any]]:
     """A trainer like that of a run.
 
     Args:
@@ -324,7 +324,7 @@ def trainer_for(
         step_time_limit: seconds that a step of a live environment may take, as in `train`.
 
     Returns:
-        The trainer, an environment, its model or None, and whether that environment is the one that is trained in.
+        The trainer, an environment, its model or None, and what makes environments for the trainer.
 
     Raises:
         OptionError: the environment has to be given, or does not fit the run.
@@ -355,7 +355,7 @@ def trainer_for(
     )
     if trainer.config.to_dict() | _described(features) != spec.config:
         raise FolderError("Its spec.json has options that this version of qfix understands differently.")
-    return trainer, made, model, isinstance(make, _Copies) and make.shared
+    return trainer, made, model, make
 
 
 def env_for(

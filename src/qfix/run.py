@@ -345,6 +345,10 @@ class Run:
 
     # How good it is
 
+    def lend(self) -> None:
+        """Somebody is about to step `env`: training brings it back to where its episode was."""
+        self._displaced = self._shared
+
     def evaluate(self, episodes: int = 1000, seed: int = 0, policy: Kind = "greedy") -> Evaluation:
         """Mean undiscounted return of each seed's policy, under the environment's time limit.
 
@@ -439,7 +443,7 @@ class Run:
             if self.model is not None:
                 self._evaluated[asked] = evaluate_exactly(self.model, self.env, policies, kind)
             else:
-                self._displaced = self._shared
+                self.lend()
                 self._evaluated[asked] = evaluate_by_playing(self.env, policies, episodes, seed, kind)
         return self._evaluated[asked]
 
