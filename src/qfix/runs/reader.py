@@ -292,7 +292,7 @@ class _Tables:
             if returned is None or lasted is None:
                 raise schema.damaged(self._path, f"episodes {first} on of seed {seed} cannot be read")
             whole = lasted.min() >= 1 and lasted.max() <= last_step
-            elapsed += sum(lasted.tolist()) if whole else 0
+            elapsed += schema.total(lasted) if whole else 0
             self._require(
                 whole and elapsed <= last_step, f"episodes of seed {seed} are longer than its training"
             )

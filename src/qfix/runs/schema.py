@@ -311,6 +311,14 @@ def _whole_within(values: np.ndarray, dtype: np.dtype) -> bool:
     return bool((values == np.rint(values)).all() and not (np.signbit(values) & (values == 0)).any())
 
 
+def total(values: np.ndarray) -> int:
+    """The sum of whole numbers, also where it has more than 64 bits."""
+    if not len(values):
+        return 0
+    largest = max(abs(int(values.min())), abs(int(values.max())))
+    return int(values.sum()) if largest * len(values) < 2**63 else sum(values.tolist())
+
+
 def unpack_numbers(data: object, kind: object, types: tuple[str, ...], count: int) -> np.ndarray | None:
     """The numbers again, as the last of the types; None where bytes, type and count do not belong together."""
     if kind not in types or type(data) is not bytes:

@@ -136,7 +136,7 @@ class MetricStore:
         last_step = _whole(owner, "last_step", last_step)
         returned = np.asarray(returns, dtype=np.float64).reshape(-1)
         given = np.asarray(lengths).reshape(-1)
-        if not (np.isfinite(given) & (given == np.floor(given))).all():
+        if given.dtype.kind not in "iu" and not (np.isfinite(given) & (given == np.floor(given))).all():
             raise _refused(owner, "lengths", "must be whole numbers", lengths, "Count environment steps.")
         lasted = given.astype(np.int64)
         if first != self._counts.get(seed, 0):
@@ -147,7 +147,7 @@ class MetricStore:
             raise _refused(owner, "lengths", rule, len(lasted), "Give one for each episode.")
         if not len(lasted):
             return
-        if lasted.min() < 1 or sum(lasted.tolist()) > last_step:
+        if lasted.min() < 1 or schema.total(lasted) > last_step:
             rule = f"must be at least 1 each and at most last_step, {last_step}, together"
             raise _refused(owner, "lengths", rule, lasted, "Count environment steps of the seed.")
         returns_type, packed_returns = schema.pack_numbers(returned, RETURN_TYPES)
@@ -357,7 +357,7 @@ class MetricStore:
             raise schema.damaged(self.path, f"the episodes of seed {seed} from number {first} on are torn")
         left = count - first
         # exact where the seed has one environment, whose episodes follow one another
-        ended = min(step, last_step - sum(lengths[left:].tolist()))
+        ended = min(step, last_step - schema.total(lengths[left:]))
         returns_type, packed_returns = schema.pack_numbers(returns[:left], RETURN_TYPES)
         lengths_type, packed_lengths = schema.pack_numbers(lengths[:left], LENGTH_TYPES)
         link.execute(
