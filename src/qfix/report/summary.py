@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import gymnasium
@@ -12,6 +13,7 @@ import numpy as np
 from qfix.evaluation import Evaluation
 from qfix.run import Run
 from qfix.runs import RunSpec
+from qfix.stats import Interval, interval
 
 _SLICES = {"Taxi": "shown: the 25 states with the passenger aboard, bound for the stand at the top left"}
 
@@ -23,11 +25,15 @@ class Summary:
     run: Run
     """The run."""
     evaluation: Evaluation | None
-    """Returns of the greedy policies; None where the environment failed and cannot be asked."""
+    """Returns of the greedy policies; None where they were not asked for, or the environment cannot be asked."""
     gap: np.ndarray | None
     """(seeds,) exact J* − J, infinite where the policy never ends; None where no model is known."""
     baselines: dict[str, Evaluation]
     """Evaluations of "untrained", "random" and, where the model is known, "optimal"."""
+    unevaluated: str = "as the environment failed"
+    """Why there is no evaluation, where there is none."""
+    exploratory: Evaluation | None = None
+    """Returns of the policies as they act while they learn, if they were asked for."""
 
     @property
     def training_return(self) -> np.ndarray:
@@ -35,31 +41,66 @@ class Summary:
         tails = [r[-max(1, len(r) // 10) :] for r in self.run.episodes.returns]
         return np.array([tail.mean() if len(tail) else np.nan for tail in tails])
 
+    @property
+    def counted(self) -> np.ndarray:
+        """(seeds,) whether a seed counts: not if its training failed. It has no score; it is told beside the result."""
+        failed = self.run.failures
+        return np.array([seed not in failed for seed in self.run.spec.seeds])
+
+    @cached_property
+    def estimates(self) -> dict[str, Interval]:
+        """Mean and interquartile mean of the greedy returns over the seeds that count, with 95 % intervals."""
+        if self.evaluation is None:
+            return {}
+        scores = self.evaluation.returns[self.counted & np.isfinite(self.evaluation.returns)]
+        return {name: interval(scores, name) for name in ("mean", "iqm")} if len(scores) else {}
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form. A gap of null is infinite; without a model "gap" itself is null."""
-        evaluation = None if self.evaluation is None else _evaluation(self.evaluation)
-        return self.run.to_dict() | {
-            "evaluation": evaluation,
+        run = self.run
+        told = {name: evaluation_dict(found) for name, found in self.baselines.items()}
+        result = run.to_dict() | {
+            "evaluation": None if self.evaluation is None else evaluation_dict(self.evaluation),
+            "n_seeds": len(run.spec.seeds),
+            "n_failed": len(run.failures),
+            "estimates": {name: estimate_dict(found) for name, found in self.estimates.items()},
             "gap": None if self.gap is None else [finite(x) for x in self.gap],
-            "baselines": {name: _evaluation(found) for name, found in self.baselines.items()},
+            "baselines": told,
+            "versions": run.spec.versions,
         }
+        if self.exploratory is not None:
+            result["exploratory"] = evaluation_dict(self.exploratory)
+        return result
 
 
-def summarise(run: Run, episodes: int = 100) -> Summary:
+def summarise(
+    run: Run, episodes: int | None = None, seed: int = 0, exploratory: bool = False, unevaluated: str = ""
+) -> Summary:
     """Evaluate a run and its baselines.
 
     Args:
-        run: as far as it has gone.
-        episodes: how many a seed where the model is not known; where it is, the answers are exact.
+        run: as far as it has gone. What it has been asked before, it is not asked again.
+        episodes: how many a seed where the model is not known; where it is, the answers are exact. None for the
+            number of its spec, 0 for no evaluation.
+        seed: of the evaluation episodes.
+        exploratory: evaluate also how it acts while it learns.
+        unevaluated: a reason not to evaluate it.
     """
     known = run.model is not None
+    wanted = run.spec.eval_episodes if episodes is None else episodes
     if run.status == "failed" and not known:
-        return Summary(run, None, None, {})
-    evaluation = run.evaluate(episodes)
-    baselines = run.baselines(episodes)
+        unevaluated = unevaluated or "as the environment failed"
+    elif wanted == 0:
+        unevaluated = unevaluated or "as none was asked for"
+    if unevaluated:
+        return Summary(run, None, None, {}, unevaluated)
+    found = run.evaluate(wanted, seed)
+    baselines = run.baselines(wanted, seed)
+    exploring = run.evaluate(wanted, seed, "exploratory") if exploratory else None
     if not known:
-        return Summary(run, evaluation, None, baselines)
-    return Summary(run, evaluation, run.optimality_gap(), baselines | {"optimal": run.optimum()})
+        return Summary(run, found, None, baselines, exploratory=exploring)
+    gap = run.optimality_gap()
+    return Summary(run, found, gap, baselines | {"optimal": run.optimum()}, exploratory=exploring)
 
 
 def run_title(spec: RunSpec) -> str:
@@ -79,10 +120,18 @@ def finite(x: float) -> float | None:
     return float(x) if math.isfinite(x) else None
 
 
-def _evaluation(evaluation: Evaluation) -> dict[str, Any]:
+def evaluation_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """An evaluation in JSON form; standard errors are those of each seed's mean, of its episodes."""
     return {
         "returns": [finite(x) for x in evaluation.returns],
+        "standard_errors": [finite(x) for x in evaluation.standard_errors],
         "mean": finite(evaluation.mean),
         "episodes": evaluation.episodes,
         "exact": evaluation.exact,
     }
+
+
+def estimate_dict(found: Interval) -> dict[str, Any]:
+    """An interval in JSON form; a limit of null is none."""
+    plain = found.to_dict()
+    return plain | {name: finite(plain[name]) for name in ("low", "high", "estimate")}
