@@ -138,6 +138,11 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(algorithm, store, driver):
     again, later = resumed.advance(again, SECOND)
     assert_same(everything(resumed, again), everything(trainer, state))
     assert_same_episodes(episodes(before, later), episodes(whole))
+    assert_same(packed, kept)  # and is copied when it is unpacked
+
+    again, later = resumed.advance(resumed.unpack(packed, given_away=True), SECOND)
+    assert_same(everything(resumed, again), everything(trainer, state))
+    assert_same_episodes(episodes(before, later), episodes(whole))
 
 
 @pytest.mark.parametrize("store", ["dense", "sparse"])

@@ -1,12 +1,16 @@
 """Environments that break their contract in the middle of a run: one clear error, and nothing lost."""
 
 import re
+import signal
+import threading
+import time
 
 import gymnasium
 import numpy as np
 import pytest
 
-from qfix.errors import EnvironmentFault, SpaceError
+from qfix.errors import EnvironmentFault, OptionError, SpaceError
+from qfix.tabular.time_limit import TimeLimit
 from qfix.tabular.trainer import TabularTrainer
 from tabular.running import config_of, flat, random_world, separating, trainer_on
 from tabular.twins import episode_seed
@@ -192,6 +196,106 @@ def test_it_is_an_error_when_every_seed_has_failed():
     state, records = trainer.advance(state, 200)
     assert trainer.steps_done(state) == [218, 218, 218]
     assert records.failures == {}
+
+
+# Hanging
+
+
+class Slow(Fragile):
+    """Sleeps for a minute at one step, or one reset, of seed 6; `naps` seconds at every other."""
+
+    def __init__(self, fault, naps=0.0):
+        super().__init__(fault)
+        self.naps = naps
+
+    def reset(self, *, seed=None, options=None):
+        answer = super().reset(seed=seed)
+        if self.is_the_one and self.fault == "hangs in reset":
+            time.sleep(60)
+        return answer
+
+    def break_down(self, at, reward):
+        if self.fault == "hangs":
+            time.sleep(60)
+        if self.fault == "spins":
+            while True:
+                pass
+        return at, reward
+
+    def step(self, action):
+        time.sleep(self.naps)
+        return super().step(action)
+
+
+def slow(fault, seeds=(SEED,), limit=0.3, naps=0.0):
+    make = lambda: Slow(fault, naps)  # noqa: E731
+    return TabularTrainer(config_of("sarsa", gamma=0.9), make(), make, None, seeds, step_time_limit=limit)
+
+
+@pytest.mark.parametrize(("fault", "step"), [("hangs", STEP), ("spins", STEP), ("hangs in reset", 0)])
+def test_an_environment_that_hangs_is_a_fault(fault, step):
+    trainer = slow(fault)
+    state = trainer.start()
+    before = signal.getsignal(signal.SIGALRM)
+    said = rf"episode {EPISODE}, step {step}\): it has not answered within the time limit of 0\.3 seconds"
+    with pytest.raises(EnvironmentFault, match=said):
+        trainer.advance(state, 1_000)
+    assert trainer.steps_done(state) == [5 * EPISODE + step]
+    assert signal.getsignal(signal.SIGALRM) is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_the_other_seeds_of_one_that_hangs_go_on():
+    trainer = slow("hangs", SEEDS)
+    state, records = trainer.advance(trainer.start(), 200)
+    assert trainer.steps_done(state) == [200, UNTIL, 200]
+    assert "step_time_limit" in records.failures[1]
+
+
+def test_many_steps_may_take_longer_than_the_limit_of_one():
+    trainer = slow("none", naps=0.05)
+    state, _ = trainer.advance(trainer.start(), 12)
+    assert trainer.steps_done(state) == [12]
+
+
+def test_an_environment_that_hangs_in_the_replay_begins_afresh():
+    trainer = slow("none")
+    state, _ = trainer.advance(trainer.start(), UNTIL + 1)
+    again = slow("hangs").unpack(trainer.pack(state))
+    assert "could not be restored: it has not answered within the time limit" in again.notes[0]
+
+
+def test_time_is_not_taken_from_who_has_the_timer():
+    """Nor off the main thread, where there are no signals."""
+    told = []
+    before = signal.signal(signal.SIGALRM, lambda *_: told.append("mine"))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        trainer = slow("none", naps=0.05)
+        trainer.advance(trainer.start(), 8)
+        assert told == ["mine"]
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, before)
+    aside = threading.Thread(target=lambda: told.append(trainer.advance(trainer.start(), 3)))
+    aside.start()
+    aside.join()
+    assert len(told) == 2
+
+
+def test_time_that_is_not_the_environment_s_does_not_count():
+    with TimeLimit(0.1, lambda: 0) as limit:
+        limit.paused = True
+        time.sleep(0.3)
+        limit.paused = False
+    with pytest.raises(EnvironmentFault, match=r"0\.1 seconds a step"), TimeLimit(0.1, lambda: 0):
+        time.sleep(60)
+
+
+@pytest.mark.parametrize("limit", [0, -1.0, np.inf, np.nan])
+def test_a_time_limit_is_a_time(limit):
+    with pytest.raises(OptionError, match="'step_time_limit' parameter of train must be a finite number"):
+        slow("none", limit=limit)
 
 
 class Room(gymnasium.Env):

@@ -171,17 +171,22 @@ class Blueprint:
         low, width = as_initial(self.config.initial).encode()
         return float(max(abs(low), abs(low + width)))
 
-    def agent(self, seed: int, n_rows: int | None = None, history: int | None = None) -> Agent:
+    def agent(
+        self, seed: int, n_rows: int | None = None, history: int | None = None, blank: bool = False
+    ) -> Agent:
         """A seed before its first step.
 
         Args:
             seed: of the run.
             n_rows: rows of a sparse table that has grown; by default where it starts.
             history: observations its memory holds, if that has grown.
+            blank: leave the values at 0: only types, shapes and constants are wanted, and memory that is never
+                written to costs nothing.
         """
         config, n_actions = self.config, self.n_actions
         history = config.history if history is None else history
-        weights = self._initial(self._n_rows() if n_rows is None else n_rows, seed)
+        n_rows = self._n_rows() if n_rows is None else n_rows
+        weights = np.zeros((n_rows, n_actions)) if blank else self._initial(n_rows, seed)
         encoded = config.strategy.encode(n_actions)
         rows = len(weights) if encoded.kind == VALUE_DIFFERENCE else 0
         behaviour = Behaviour(
@@ -199,7 +204,7 @@ class Blueprint:
         log = Log(np.zeros(LOG_CAPACITY), np.zeros(LOG_CAPACITY, np.int64))
         return Agent(
             config.memory(weights, history),
-            self._new_store(weights, history),
+            self._new_store(weights, history, blank),
             behaviour,
             as_schedule(config.alpha or 0.1).encode(),
             float(config.gamma),
@@ -225,10 +230,11 @@ class Blueprint:
             weights[self.model.terminal] = 0.0
         return weights
 
-    def _new_store(self, weights: np.ndarray, history: int) -> Dense | Sparse | Linear:
+    def _new_store(self, weights: np.ndarray, history: int, blank: bool = False) -> Dense | Sparse | Linear:
         if self.store in ("tiled", "features"):
             return self._new_linear(weights, history)
-        best, greedy = summary(weights)
+        n_rows = len(weights)
+        best, greedy = (np.zeros(n_rows), np.zeros(n_rows, np.int64)) if blank else summary(weights)
         counts = np.zeros(weights.shape, np.int64)
         if self.store == "dense":
             return Dense(weights, best, greedy, counts)
@@ -354,7 +360,8 @@ def folded(key: int) -> int:
 def summary(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Best value and greedy action of each row, as `Dense.write` keeps them."""
     best = weights.max(axis=1)
-    ties = (weights == best[:, None]).sum(axis=1) - 1
+    # NaN is equal to nothing, not even to itself
+    ties = np.maximum((weights == best[:, None]).sum(axis=1) - 1, 0)
     return best, weights.argmax(axis=1) | (ties << 32)
 
 
@@ -367,8 +374,8 @@ def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
             yield f"{prefix}{name}", value
 
 
-def with_leaves(tree: Any, arrays: dict[str, np.ndarray], prefix: str) -> Any:
-    """The tree with its arrays replaced by those of the same names; copies.
+def with_leaves(tree: Any, arrays: dict[str, np.ndarray], prefix: str, given_away: bool = False) -> Any:
+    """The tree with its arrays replaced by those of the same names; copies, unless they are given away.
 
     Raises:
         OptionError: an array is missing, or has another type or shape than the one it replaces.
@@ -376,16 +383,18 @@ def with_leaves(tree: Any, arrays: dict[str, np.ndarray], prefix: str) -> Any:
     changed: dict[str, Any] = {}
     for name, value in zip(tree._fields, tree, strict=True):
         if isinstance(value, tuple):
-            changed[name] = with_leaves(value, arrays, f"{prefix}{name}.")
+            changed[name] = with_leaves(value, arrays, f"{prefix}{name}.", given_away)
         elif isinstance(value, np.ndarray):
             given = arrays.get(f"{prefix}{name}")
-            if given is None or given.dtype != value.dtype or given.shape != value.shape:
-                found = "none" if given is None else f"{given.dtype} {given.shape}"
+            if not isinstance(given, np.ndarray) or given.dtype != value.dtype or given.shape != value.shape:
+                found = f"{given.dtype} {given.shape}" if isinstance(given, np.ndarray) else "none"
                 rule = f"must be {value.dtype} {value.shape} as this run has it"
                 raise option_error(
                     "unpack", f"{prefix}{name}", rule, found, "Use the state of a run like this one."
                 )
-            changed[name] = np.array(given, order="C")
+            changed[name] = (
+                np.require(given, None, ["C", "A", "W"]) if given_away else np.array(given, order="C")
+            )
     return tree._replace(**changed)
 
 

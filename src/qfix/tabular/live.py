@@ -24,7 +24,7 @@ from qfix.tabular import generators
 from qfix.tabular import kernel as loops
 from qfix.tabular._compile import entry, kernel
 from qfix.tabular.agent import EPISODE, STEP, STEP_IN_EPISODE, Blueprint
-from qfix.tabular.check import require, require_indices, require_like
+from qfix.tabular.check import require, require_flags, require_indices, require_like
 from qfix.tabular.kernel import Agent
 from qfix.tabular.time_limit import TimeLimit
 
@@ -81,6 +81,7 @@ class LiveWorld:
         for key, array_like in like.items():
             any_length = key.endswith(("actions", "generators"))
             require_like(key, given[key.removeprefix(name)], array_like, any_length)
+        require_flags(f"{name}running", given["running"])
         running = bool(given["running"][0])
         steps = int(counts[STEP_IN_EPISODE]) if running else 0
         rule = "must have an action for each step of the running episode"
@@ -144,7 +145,7 @@ class LiveStepping:
         counts = agents[i].registers.counts
         observe = self._entry(agents[i])
         step: Callable[[Any], Any] = world.env.step
-        where = generators.places(world.env)
+        where, looked_again = generators.places(world.env), False
         limit = TimeLimit(self._time_limit, lambda: (int(counts[STEP]), world.running))
 
         def served(answer: int, observation: Any, reward: Any) -> bool:
@@ -170,6 +171,8 @@ class LiveStepping:
                             world.kept = generators.read(world.env, where)
                         episode = int(episode_seed(seed, 0, counts[EPISODE]))
                         observation, _ = world.env.reset(seed=episode)
+                        if not looked_again:  # some generators are made by the first reset
+                            where, looked_again = generators.places(world.env), True
                         code = encode(observation)
                         action = observe(agents[i], True, code, 0.0, False, False)
                         while action < 0:

@@ -21,8 +21,9 @@ class Queue(NamedTuple):
     @classmethod
     def of(cls, n_pairs: int) -> Queue:
         """Nothing queued."""
-        whole = np.zeros(n_pairs, np.int64)
-        return cls(whole, np.zeros(n_pairs), whole.copy(), np.zeros(1, np.int64))
+        return cls(
+            np.zeros(n_pairs, np.int64), np.zeros(n_pairs), np.zeros(n_pairs, np.int64), np.zeros(1, np.int64)
+        )
 
     def check(self, name: str, bounds: Bounds) -> None:
         """Different pairs, and each knows its place, so that a queue of all of them has room."""

@@ -202,11 +202,16 @@ class TabularTrainer:
             arrays |= world.pack(f"{i}.world.")
         return arrays
 
-    def unpack(self, arrays: dict[str, np.ndarray]) -> State:
+    def unpack(self, arrays: dict[str, np.ndarray], given_away: bool = False) -> State:
         """The state that `pack` saw, whoever made the arrays.
 
         A live environment is brought back by its episode's seed and actions. Where that does not lead to where it
         was, it begins the episode afresh; `notes` of the state say what was brought back and what was not.
+
+        Args:
+            arrays: by their names.
+            given_away: nobody else uses the arrays any more, so those that can be written to become the state's own;
+                by default they are copied.
 
         Raises:
             OptionError: an array is missing, is none of a state, is not like this trainer's, or holds what no
@@ -216,8 +221,8 @@ class TabularTrainer:
         known = set()
         for i, seed in enumerate(self.seeds):
             n_rows, history = check_sizes(self.blueprint, arrays, f"{i}.")
-            own = self.blueprint.agent(seed, n_rows, history)
-            kept = with_leaves(own._replace(log=None), arrays, f"{i}.")
+            own = self.blueprint.agent(seed, n_rows, history, blank=True)
+            kept = with_leaves(own._replace(log=None), arrays, f"{i}.", given_away)
             check_agent(kept, own, self.blueprint, f"{i}.")
             state.agents.append(kept._replace(log=own.log))
             state.histories.append(history)
