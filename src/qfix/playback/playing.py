@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from qfix.evaluation import Kind
+import gymnasium
+import numpy as np
+
+from qfix.errors import EnvironmentFault, QfixError, is_whole, option_error
+from qfix.evaluation import LONGEST_EPISODE, Kind, Policy
+from qfix.experiment import env_for, load
+from qfix.mdp.simulate import evaluation_seed
+from qfix.playback.scene import Image, Scene, plain, render_modes
+from qfix.playback.screen import ending, put
+from qfix.playback.video import check_film, write_film
 from qfix.run import Run
+
+_HOLD_SECONDS = 1.0  # that the last picture of an episode stays
 
 
 class Played(NamedTuple):
@@ -18,6 +30,22 @@ class Played(NamedTuple):
     """Steps of each episode."""
     path: Path | None
     """Of the film; None where it was shown on the terminal."""
+
+
+class _Moment(NamedTuple):
+    """The start of an episode, or what a step has led to."""
+
+    observation: Any
+    action: int | None  # None at the start
+    reward: float
+    total: float
+    step: int
+    terminated: bool
+    truncated: bool
+
+    @property
+    def is_last(self) -> bool:
+        return self.terminated or self.truncated or self.step >= LONGEST_EPISODE
 
 
 def play(
@@ -33,7 +61,8 @@ def play(
 ) -> Played:
     """Let a learned policy play, and watch.
 
-    The episodes are those of `run.evaluate` with the same seed: no training episode is among them.
+    The episodes are those that `run.evaluate` samples with the same seed: no training episode is among them. An episode
+    without end is cut after 10,000 steps.
 
     Args:
         source: a run, or the folder of one.
@@ -42,17 +71,131 @@ def play(
         policy: "greedy", or "exploratory": as it acted while it learned, at the end.
         eval_seed: of the episodes.
         video: a name that ends in .gif or .mp4, to make a film there; None shows the episodes on the terminal.
-        env: what makes the environment, given a render mode, where it was given to `train` as an object; or one that
-            was made with `render_mode`.
+        env: what makes the environment, or one that was made with a `render_mode`, where it was given to `train` as
+            an object.
         file: to write to without a film; by default standard output.
-        pause_seconds: between two frames on the terminal; above 0, they are shown in one place.
+        pause_seconds: between two pictures on the terminal; above 0, they are shown in one place.
 
     Returns:
         Played: the returns, the lengths and the path of the film.
 
     Raises:
-        OptionError: no such seed, policy or kind of film, or it cannot be written there.
+        OptionError: no such seed, policy or kind of film, it cannot be written there, or the environment has to be
+            given.
         EnvironmentFault: the environment raised, or a package that it draws with is not installed.
-        FolderError: no run in the folder, or it is damaged.
+        FolderError: no run in the folder, or it is damaged; or the disk refuses.
     """
-    raise NotImplementedError
+    _check(episodes, policy, eval_seed)
+    path = None if video is None else check_film(video)
+    run = source if isinstance(source, Run) else load(source, env)
+    acting = run.policy(seed, exploratory=policy == "exploratory")
+    scene = Scene(_env(run, isinstance(source, Run), env, film=path is not None))
+    played = Played([], [], path)
+
+    def moments() -> Iterator[_Moment]:
+        for i in range(episodes):
+            for moment in _moments(scene.env, acting, eval_seed, i, policy):
+                yield moment
+            played.returns.append(moment.total)
+            played.lengths.append(moment.step)
+
+    try:
+        if path is None:
+            put(_texts(scene, moments(), run, episodes), file, pause_seconds)
+        else:
+            write_film(path, _images(scene, moments()), scene.frames_a_second)
+    finally:
+        if scene.env is not env and scene.env is not run.env:
+            scene.env.close()
+    return played
+
+
+def _check(episodes: int, policy: str, eval_seed: int) -> None:
+    if policy not in ("greedy", "exploratory"):
+        rule = "must be 'greedy' or 'exploratory'"
+        raise option_error("play", "policy", rule, policy, "Use policy='greedy'.")
+    if not is_whole(episodes) or episodes < 1:
+        rule = "must be at least 1, and a whole number"
+        raise option_error("play", "episodes", rule, episodes, "Use episodes=1.")
+    if not is_whole(eval_seed) or not 0 <= eval_seed < 2**63:
+        rule = "must be a whole number, 0 or above"
+        raise option_error("play", "eval_seed", rule, eval_seed, "Use eval_seed=0.")
+
+
+def _env(run: Run, in_memory: bool, env: Any, film: bool) -> gymnasium.Env[Any, Any]:
+    """The environment, made to be drawn as it is to be."""
+    mode = "rgb_array" if film else "ansi"
+    if env is None and in_memory:
+        if run.spec.env_given == "id":
+            env = run.spec.env  # given by who made the run
+        else:
+            run.lend()
+            env = run.env
+    found = env_for(run.spec, env)
+    if found.render_mode != mode and mode in render_modes(found) and (env is None or isinstance(env, str)):
+        found = env_for(run.spec, env, mode)
+    if film and found.render_mode != mode:
+        if mode not in render_modes(found):
+            rule = f"needs pictures, and '{run.spec.env}' draws none"
+            raise option_error("play", "video", rule, True, "Leave it out, and watch on the terminal.")
+        rule = "must be made with render_mode='rgb_array' for a film"
+        raise option_error(
+            "play", "env", rule, str(found), "Give env=lambda: MyEnv(render_mode='rgb_array')."
+        )
+    return found
+
+
+def _moments(
+    env: gymnasium.Env[Any, Any], policy: Policy, seed: int, episode: int, kind: Kind
+) -> Iterator[_Moment]:
+    """An episode, as `qfix.evaluation` plays it."""
+    rng = np.random.default_rng([seed, episode]) if kind == "exploratory" else None
+    step, total = 0, 0.0
+    try:
+        observation, _ = env.reset(seed=evaluation_seed(seed, episode))
+        moment = _Moment(observation, None, 0.0, 0.0, 0, False, False)
+        yield moment
+        while not moment.is_last:
+            action = policy.predict(observation, deterministic=kind == "greedy", rng=rng)
+            observation, reward, terminated, truncated, _ = env.step(action)
+            step, total = step + 1, total + float(reward)
+            moment = _Moment(
+                observation, int(action), float(reward), total, step, bool(terminated), bool(truncated)
+            )
+            yield moment
+    except QfixError:
+        raise
+    except Exception as fault:
+        name = env.spec.id if env.spec is not None else str(env)
+        raise EnvironmentFault(
+            f"The environment '{name}' failed while it was played (seed {seed}, episode {episode}, step {step}): it "
+            f"raised {type(fault).__name__}: {str(fault).rstrip('.')}. Mend the environment."
+        ) from fault
+
+
+def _texts(scene: Scene, moments: Iterator[_Moment], run: Run, episodes: int) -> Iterator[str]:
+    episode, before = 0, None
+    for moment in moments:
+        if moment.action is None:
+            yield f"{run.spec.algorithm} on {run.spec.env}, episode {episode + 1} of {episodes}"
+            line = "start"
+        else:
+            how = ending(moment.terminated, moment.truncated)
+            word = scene.word(moment.action)
+            line = f"{moment.step}: {word}, reward {moment.reward:g}, return {moment.total:g}{how}"
+        picture = scene.text(moment.observation)
+        if picture is not None:
+            yield f"{picture}\n{line}"
+        elif moment.action is not None:
+            yield f"{moment.step}: at {plain(before)} {line.partition(': ')[2]}"
+        before = moment.observation
+        if moment.is_last:
+            episode += 1
+            yield f"return {moment.total:g} after {moment.step:,} steps"
+
+
+def _images(scene: Scene, moments: Iterator[_Moment]) -> Iterator[Image]:
+    for moment in moments:
+        image = scene.image(moment.observation, moment.action)
+        for _ in range(1 + moment.is_last * round(_HOLD_SECONDS * scene.frames_a_second)):
+            yield image
