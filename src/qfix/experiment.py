@@ -17,8 +17,10 @@ from __future__ import annotations
 import copy
 import dataclasses
 import difflib
+import functools
 import hashlib
 import importlib
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -28,7 +30,7 @@ import gymnasium
 import numpy as np
 
 from qfix.algorithms import algorithm as find_algorithm
-from qfix.envs.make import make_env
+from qfix.envs.make import find_spec, make_env
 from qfix.errors import CheckpointError, FolderError, ModelError, OptionError, is_whole, option_error
 from qfix.explore import Schedule, convergence_warning
 from qfix.loop import Progress, carry_on, check_checkpoint_seconds, keep_while
@@ -38,6 +40,7 @@ from qfix.runs import Checkpoint, Recorder, RunSpec, StoreReader, list_checkpoin
 from qfix.runs.recorder import CHECKPOINT_SECONDS
 from qfix.runs.spec import STORE, survives_json, versions
 from qfix.tracking import check_trackers
+from qfix.workers import check_workers
 
 SNAPSHOT_EPISODES = (1, 50, 500)
 EVAL_EPISODES = 100
@@ -57,7 +60,16 @@ _ELSEWHERE = {
     "steps": "total_steps",
     "seed": "seeds",
 }
-_OF_TRAIN = ("total_steps", "seeds", "env_kwargs", "driver", "progress", "features", "step_time_limit")
+_OF_TRAIN = (
+    "total_steps",
+    "seeds",
+    "env_kwargs",
+    "driver",
+    "progress",
+    "features",
+    "step_time_limit",
+    "workers",
+)
 
 
 def train(
@@ -78,6 +90,7 @@ def train(
     track: str | Sequence[str] = (),
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     step_time_limit: float | None = STEP_TIME_LIMIT,
+    workers: int | None = None,
     **options: Any,
 ) -> Run:
     """Train an algorithm on an environment.
@@ -105,6 +118,9 @@ def train(
             they take 1 % of the time at most.
         step_time_limit: seconds that a reset or a step of a live environment may take before its seed counts as
             failed; None for any.
+        workers: processes that train seeds at the same time, each seed in its own; 1 for this process alone. None
+            takes one for each core where that is quicker: live, with several seeds, an environment by its id, and
+            more than some seconds to go. Results do not depend on it.
         options: of the algorithm, such as gamma, alpha and epsilon; `qfix train ENV ALGORITHM --help` lists them.
 
     Returns:
@@ -161,9 +177,12 @@ def train(
         eval_episodes=EVAL_EPISODES if eval_episodes is None else eval_episodes,
         env_given="id" if by_id and survives_json(kwargs) else "object",
     )
+    build = _build_for(spec, env, env_kwargs, step_time_limit)
+    check_workers(workers, build, seed_list)
     recorder = None if out is None else Recorder.create(out, spec, checkpoint_seconds=checkpoint_seconds)
     try:
         run = Run(spec, trainer, trainer.start(), made, model, isinstance(make, _Copies) and make.shared)
+        run.build, run.workers = build, workers
     except BaseException:
         if recorder is not None:
             recorder.close()
@@ -233,6 +252,7 @@ def resume(
     track: str | Sequence[str] = (),
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     step_time_limit: float | None = STEP_TIME_LIMIT,
+    workers: int | None = None,
 ) -> Run:
     """Go on with the run in a folder as if nothing had happened; see `load` and `Run.resume`.
 
@@ -241,7 +261,8 @@ def resume(
         FolderError, CheckpointError, OptionError, EnvironmentFault, Interrupted: as in `load` and `train`.
     """
     run = load(folder, env, step_time_limit=step_time_limit)
-    run.resume(total_steps, progress, [track] if isinstance(track, str) else track, checkpoint_seconds)
+    names = [track] if isinstance(track, str) else track
+    run.resume(total_steps, progress, names, checkpoint_seconds, workers)
     if run.spec.eval_episodes:
         keep_evaluations(run, run.spec.eval_episodes)
     return run
@@ -281,6 +302,8 @@ def keep_evaluations(run: Run, episodes: int, seed: int = 0, exploratory: bool =
 def _checkpoint_of(path: Path, spec: RunSpec, wanted: int | str) -> Checkpoint | None:
     """The checkpoint; None where the run was stopped before its first."""
     if not list_checkpoints(path) and wanted == "last":
+        if not os.path.lexists(path / STORE):
+            return None  # killed between its first two files
         lost = [e for e in StoreReader(path / STORE).events() if e.kind == "checkpoint" and e.step > 0]
         if not lost:
             return None
@@ -294,6 +317,7 @@ def _restored(
     trainer, made, model, make = trainer_for(spec, env, arrays=arrays, step_time_limit=step_time_limit)
     state = trainer.start() if found is None else trainer.unpack(arrays)
     run = Run(spec, trainer, state, made, model, isinstance(make, _Copies) and make.shared)
+    run.build = _build_for(spec, spec.env if env is None else env, spec.env_kwargs, step_time_limit)
     if found is None:
         run.restored = ["nothing, as it was stopped before its first checkpoint: it starts anew"]
         return run
@@ -356,6 +380,32 @@ def trainer_for(
     if trainer.config.to_dict() | _described(features) != spec.config:
         raise FolderError("Its spec.json has options that this version of qfix understands differently.")
     return trainer, made, model, make
+
+
+@dataclasses.dataclass(frozen=True)
+class _SeedTrainer:
+    """Makes the trainer of one seed; see `qfix.workers.Build`."""
+
+    spec: RunSpec
+    make: Callable[[], gymnasium.Env[Any, Any]]
+    step_time_limit: float | None
+    by_id: bool
+
+    def __call__(self, seed: int, arrays: Mapping[str, np.ndarray]) -> Any:
+        return trainer_for(self.spec, self.make, [seed], arrays, "train", self.step_time_limit)[0]
+
+
+def _build_for(
+    spec: RunSpec, env: Any, env_kwargs: Mapping[str, Any] | None, step_time_limit: float | None
+) -> _SeedTrainer | None:
+    """What makes the trainer of a seed in another process; None where the environment is an object."""
+    if isinstance(env, gymnasium.Env):
+        return None
+    if not isinstance(env, str):
+        return _SeedTrainer(spec, env, step_time_limit, by_id=False)
+    # what is registered, not the id: the module that registered it need not be known there
+    make = functools.partial(make_env, find_spec(env), dict(env_kwargs or {}))
+    return _SeedTrainer(spec, make, step_time_limit, by_id=True)
 
 
 def env_for(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 
@@ -44,6 +45,8 @@ class RunFolder:
         """running, finished, interrupted or failed; killed where nobody writes and nothing says how it ended."""
         if is_locked(self.path):
             return "running"
+        if not os.path.lexists(self.path / STORE):
+            return "killed"  # between its first two files
         told = [event.kind for event in self.store.events() if event.kind in (*ENDINGS, "started", "resumed")]
         return told[-1] if told and told[-1] in ENDINGS else "killed"
 
