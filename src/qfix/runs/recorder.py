@@ -168,9 +168,9 @@ class Recorder:
             FolderError: the disk refuses; what was there before is intact, and the rows are still in memory.
         """
         begun = time.perf_counter()
-        self.event(step, "checkpoint")
         self.store.flush(durable=True)
         path = write_checkpoint(self.folder, step, dict(arrays), info, keep_last=self._keep_last)
+        self.event(step, "checkpoint")  # not before: who finds this and no checkpoint has lost one
         self._checkpointed = self._flushed = time.perf_counter()
         self._wait = max(self._seconds, (self._checkpointed - begun) / COST_SHARE)
         return path
