@@ -20,7 +20,9 @@ from qfix.errors import EnvironmentFault, FolderError, Interrupted, is_whole, op
 from qfix.runs import Recorder, list_checkpoints
 from qfix.runs.recorder import CHECKPOINT_SECONDS
 from qfix.tracking import check_trackers, open_tracker
+from qfix.workers import check_workers, in_processes, processes_due
 
+_LOOK_SECONDS = 0.5  # after which the speed tells whether other processes are worth it
 _CHUNK_SECONDS = 0.05  # how long an interruption may wait; a tenth at most, as chunks are guessed
 
 Progress = Callable[[int, int, float], None]
@@ -32,6 +34,7 @@ def go_on(
     progress: bool | Progress = False,
     track: Sequence[str] = (),
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    workers: int | None = None,
 ) -> None:
     """Resume a run; see `Run.resume`."""
     goal = run.spec.total_steps if total_steps is None else total_steps
@@ -44,6 +47,8 @@ def go_on(
     if names and run.folder is None:
         raise option_error("resume", "track", "needs a run that is kept in a folder", names, "Save it first.")
     check_checkpoint_seconds("resume", checkpoint_seconds)
+    check_workers(workers, run.build, run.spec.seeds, "resume")
+    run.workers = workers
     spec = run.spec.with_total_steps(int(goal))
     if run.folder is None:
         run.spec = spec
@@ -172,9 +177,15 @@ def _loop(run: Any, progress: bool | Progress) -> None:
         if run.steps < total:
             run.advance(1)
         chunk = 1_000 if run.spec.driver == "compiled" else 1
-        troubled = False
-        with _Interruption() as interruption:
+        troubled, undecided = False, True
+        begun_at, begun_with = time.perf_counter(), run.steps
+        with _Interruption() as interruption, ExitStack() as stack:
             while (made := run.steps) < total and interruption.number is None:
+                seconds = time.perf_counter() - begun_at
+                if undecided and (run.workers is not None or seconds > _LOOK_SECONDS):
+                    undecided = False
+                    if (n := processes_due(run, seconds, made - begun_with)) > 1:
+                        stack.enter_context(in_processes(run, n))
                 begun = time.perf_counter()
                 run.advance(min(chunk, total - made))
                 taken = max(time.perf_counter() - begun, 1e-6)

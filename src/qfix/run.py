@@ -27,6 +27,7 @@ from qfix.loop import go_on
 from qfix.mdp import FiniteMDP, Solution, expected_return, policy_value, solve, start_value
 from qfix.runs import Alert, Checkpoint, Recorder, RunSpec, StoreReader, Watchman
 from qfix.runs.recorder import CHECKPOINT_SECONDS
+from qfix.workers import Build
 
 _OF_EPISODES = ("return", "episode_length", "episodes", "running_length")
 _LATEST = 100  # episodes whose mean is the metric "return"
@@ -79,6 +80,8 @@ class Run:
         measured: (step, (names, seeds) values) of every measurement.
         recorder: keeps it in its folder while it is trained, else None.
         mirrors: called with (step, seeds, names, values) whenever metrics are measured.
+        build: makes the trainer of a seed in another process, or None where the environment is an object.
+        workers: processes that may train its seeds at the same time; None for whatever is quickest.
     """
 
     def __init__(
@@ -104,6 +107,8 @@ class Run:
         self.checkpoints_seen: list[int] = []
         self.recorder: Recorder | None = None
         self.mirrors: list[Callable[[int, Sequence[int], Sequence[str], np.ndarray], None]] = []
+        self.build: Build | None = None
+        self.workers: int | None = None
         self.trainer = trainer
         self.state = state
         n = len(spec.seeds)
@@ -219,6 +224,7 @@ class Run:
         progress: Any = False,
         track: Sequence[str] = (),
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        workers: int | None = None,
     ) -> Run:
         """Go on as if nothing had happened, until every seed has made all its steps.
 
@@ -231,6 +237,7 @@ class Run:
             progress: True for a progress bar on a terminal, or a function of (steps done, steps in all, seconds).
             track: mirrors of the metrics: "tensorboard", "wandb", if it is kept in a folder.
             checkpoint_seconds: time between two checkpoints, if it is kept in a folder; see `train`.
+            workers: processes that train its seeds at the same time; see `train`.
 
         Returns:
             Itself.
@@ -240,7 +247,7 @@ class Run:
             LockedError: another process writes the run, or it has gone on since it was loaded.
             EnvironmentFault, Interrupted: as in `train`.
         """
-        go_on(self, total_steps, progress, track, checkpoint_seconds)
+        go_on(self, total_steps, progress, track, checkpoint_seconds, workers)
         return self
 
     # What happened
