@@ -176,7 +176,7 @@ def _checked_episode(spec: RunSpec, seed: int, episode: int | None, finished: in
     if episode is None:
         return finished - 1
     if not is_whole(episode) or not 0 <= episode < finished:
-        rule = f"must be in 0..{finished - 1}: so many episodes of seed {seed} are finished"
+        rule = f"must be in 0..{finished - 1}: seed {seed} has finished so many"
         raise option_error("replay", "episode", rule, episode, f"Use episode={finished - 1} for the last.")
     return int(episode)
 
