@@ -325,7 +325,10 @@ def _restored(
     if set(info) != set(run.checkpoint_info()) or run.steps != found.step:
         raise CheckpointError(f"The manifest of {found.path} does not fit its arrays.")
     run.recall(StoreReader(path / STORE), found)
-    run.restored = [f"step {found.step:,}", *state.notes]
+    run.restored = [
+        f"values, visits, schedules and random streams of {len(spec.seeds)} seeds at step {found.step:,}",
+        *state.notes,
+    ]
     return run
 
 
