@@ -24,9 +24,14 @@ class Command(NamedTuple):
 
 COMMANDS: dict[str, Command] = {
     "train": Command("train an algorithm on an environment", "qfix.cli.train"),
-    "solve": Command("exact values and policy of an environment, certified", "qfix.cli.solve"),
+    "resume": Command("go on with a run, or extend it", "qfix.cli.resume"),
+    "evaluate": Command("what the policies of a run are worth", "qfix.cli.evaluate"),
     "compare": Command("which of several runs is better, and how sure that is", "qfix.cli.compare"),
-    "list": Command("environments and algorithms", "qfix.cli.listing"),
+    "report": Command("a run as one self-contained page", "qfix.cli.report"),
+    "play": Command("watch a learned policy, on the terminal or as a film", "qfix.cli.play"),
+    "replay": Command("a training episode again, step by step", "qfix.cli.replay"),
+    "solve": Command("exact values and policy of an environment, certified", "qfix.cli.solve"),
+    "list": Command("environments, algorithms and runs", "qfix.cli.listing"),
 }
 
 _HELP = """\
@@ -39,6 +44,7 @@ Commands:
 
 Begin with:
   qfix train FrozenLake-v1
+  qfix list runs
   qfix solve FrozenLake-v1 --gamma 0.99
   qfix train --help"""
 
@@ -47,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, by default that of the process.
 
     Returns:
-        The exit code: 0; 1 where an environment failed; 2 for an error of the user's; 130 or 143 after Ctrl-C
+        The exit code: 0; 1 where an environment or a disk failed; 2 for an error of the user's; 130 or 143 after Ctrl-C
         or SIGTERM.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -71,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _dispatch(words: list[str]) -> int:
     if not words or words[0] in ("--help", "-h", "help"):
-        rows = (f"  {name:<8}{command.summary}" for name, command in COMMANDS.items())
+        rows = (f"  {name:<10}{command.summary}" for name, command in COMMANDS.items())
         print(_HELP.format(commands="\n".join(rows)))
         return 0
     if words[0] in ("--version", "-V"):

@@ -43,7 +43,13 @@ def run(arguments: list[str]) -> int:
     if "help" in words.options:
         print(read.help_text(_USAGE, _ABOUT, {"Options": list(OPTIONS)}))
         return 0
-    own = {"estimate": "mean", "confidence": 0.95, "correction": "holm", "paired": False, "threshold": None}
+    own: dict[str, Any] = {
+        "estimate": "mean",
+        "confidence": 0.95,
+        "correction": "holm",
+        "paired": False,
+        "threshold": None,
+    }
     own |= {"plot": None, "json": False} | read.understand(words.options, OPTIONS, "qfix compare")
     if len(words.positional) < 2:
         raise OptionError("`qfix compare` needs two runs or more. Write `qfix compare runs/a runs/b`.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 
 from qfix.algorithms import ALGORITHMS
 from qfix.cli.arguments import Option, help_text, split, understand
@@ -21,24 +22,40 @@ _GYMNASIUM = (
     ("Acrobot", "swing up two links (tile coding)"),
     ("CartPole", "balance a pole (tile coding; give --tile-range)"),
 )
-_OPTIONS = (Option("help", "Show this."),)
+_OPTIONS = (
+    Option("json", "With `runs`: print them as one JSON document."),
+    Option("help", "Show this."),
+)
 
 
 def run(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    words = split(arguments, ["help"])
-    if understand(words.options, _OPTIONS, "qfix list"):
-        about = "List the environments and the algorithms, with a line on each."
-        print(help_text("qfix list [environments|algorithms]", about, {"Options": _OPTIONS}))
+    words = split(arguments, ["help", "json"])
+    given = understand(words.options, _OPTIONS, "qfix list")
+    if "help" in given:
+        about = (
+            "List the environments and the algorithms, with a line on each; or the runs below a folder, by default "
+            "those in runs/: how far they are, what they earn, and how long ago that was."
+        )
+        print(help_text("qfix list [environments|algorithms|runs [FOLDER]]", about, {"Options": _OPTIONS}))
         return 0
+    if words.positional[:1] == ["runs"]:
+        from qfix.cli.runs import list_runs
+
+        if len(words.positional) > 2:
+            raise OptionError("`qfix list runs` takes one folder. Write `qfix list runs runs/lakes`.")
+        folder = Path(words.positional[1]) if len(words.positional) == 2 else None
+        return list_runs(folder, "json" in given)
     parts = {"environments": _environments, "algorithms": _algorithms}
+    if "json" in given:
+        raise OptionError("The '--json' option goes with runs. Write `qfix list runs --json`.")
     if len(words.positional) > 1:
         raise OptionError(
             "`qfix list` takes one word. Write `qfix list environments` or `qfix list algorithms`."
         )
     for name in words.positional or parts:
         if name not in parts:
-            raise unknown_name("list", name, parts)
+            raise unknown_name("list", name, [*parts, "runs"])
     print("\n\n".join(parts[name]() for name in words.positional or parts))
     return 0
 

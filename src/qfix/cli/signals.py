@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -19,8 +19,8 @@ from types import FrameType
 EXIT_CODES: dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
-def say_when_stopped(farewell: str) -> None:
-    """From now on end the process at a signal, with this line on standard error."""
+def say_when_stopped(farewell: str | Callable[[], str]) -> None:
+    """From now on end the process at a signal, with this line on standard error; a function is asked for it then."""
     if threading.current_thread() is threading.main_thread():
         for number in EXIT_CODES:
             signal.signal(number, partial(_stop, farewell))
@@ -39,8 +39,9 @@ def immediate_stop() -> Iterator[None]:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-def _stop(farewell: str, number: int, frame: FrameType | None) -> None:
+def _stop(farewell: str | Callable[[], str], number: int, frame: FrameType | None) -> None:
     # a progress bar may have hidden the cursor; the buffered streams may be in the middle of a write
     clean = "\x1b[?25h\r\x1b[K" if sys.stderr.isatty() else ""
-    os.write(2, f"{clean}{farewell}\n".encode())
+    line = farewell if isinstance(farewell, str) else farewell()
+    os.write(2, f"{clean}{line}\n".encode())
     os._exit(EXIT_CODES[number])

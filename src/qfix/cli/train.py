@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import json
 import re
 import shlex
-import sys
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +18,16 @@ from qfix.cli.environment import (
     split_env_words,
     with_truths,
 )
-from qfix.cli.signals import EXIT_CODES, say_when_stopped
-from qfix.errors import EnvironmentFault, Interrupted, OptionError, QfixError
+from qfix.cli.result import OPTIONS as RESULT_OPTIONS
+from qfix.cli.result import Wishes, conclude, trackers
+from qfix.cli.signals import say_when_stopped
+from qfix.errors import EnvironmentFault, OptionError, QfixError
 
 _USAGE = "qfix train ENV [ALGORITHM] [--option value ...]"
 _ABOUT = (
     "Train an algorithm on an environment, by Gymnasium's id or a world of qfix (`qfix list`). Without "
-    "ALGORITHM the observation space decides. Results and pictures go to a folder under runs/."
+    "ALGORITHM the observation space decides. The run is kept in a folder under runs/ from its first moment on: "
+    "Ctrl-C stops it, `qfix resume` goes on with it."
 )
 
 
@@ -48,6 +48,7 @@ OPTIONS = (
     Option(
         "out", "Folder to keep the run in, new or empty; none: keep nothing.", read.word, "DIR", "runs/..."
     ),
+    Option("resume", "Go on with the run in that folder, if there is one and it is this very run."),
     Option(
         "driver",
         "auto, compiled (all in one kernel; needs a table of transitions) or live (any environment).",
@@ -57,15 +58,19 @@ OPTIONS = (
     ),
     Option(
         "eval-episodes",
-        "Episodes a seed to evaluate on, where the answer cannot be computed exactly.",
+        "Episodes a seed to evaluate on, where the answer cannot be computed exactly; 0: do not evaluate.",
         read.whole,
         "N",
         "100",
     ),
+    Option(
+        "metrics-every",
+        "Steps of a seed between two measurements; by default about 100 in all.",
+        read.whole,
+        "N",
+    ),
     Option("require-convergence", "Warn unless the step size satisfies the Robbins-Monro conditions."),
-    Option("json", "Print the result as one JSON document."),
-    Option("no-progress", "No progress bar."),
-    Option("no-pictures", "Draw nothing."),
+    *RESULT_OPTIONS,
     Option("help", "Show this; after ENV or ALGORITHM with their options."),
 )
 _FLAGS = [option.name for option in OPTIONS if option.read is None]
@@ -89,8 +94,7 @@ def run(arguments: list[str]) -> int:
     try:
         values = read.understand(own_words, known, f"qfix train {shlex.quote(env)} {name}")
         own = {o.parameter: values.pop(o.parameter, None) for o in OPTIONS}
-        own["eval_episodes"] = _episodes(own["eval_episodes"])
-        return _train(env, env_kwargs, name, values, own, made.spec.id if made.spec else env)
+        return _train(env, env_kwargs, name, values, own, made)
     except EnvironmentFault:
         raise
     except QfixError as error:
@@ -98,14 +102,26 @@ def run(arguments: list[str]) -> int:
 
 
 def _train(
-    env: str, env_kwargs: dict[str, Any], name: str, options: dict[str, Any], own: dict[str, Any], env_id: str
+    env: str, env_kwargs: dict[str, Any], name: str, options: dict[str, Any], own: dict[str, Any], made: Any
 ) -> int:
+    env_id = made.spec.id if made.spec is not None else env
+    folder = _named_folder(own["out"], env_id, name)
+    if own["resume"]:
+        if folder is None:
+            raise OptionError("The '--resume' option needs a folder. Got --out none. Leave one of them out.")
+        if (folder / "spec.json").exists():
+            from qfix.cli.resume import go_on
+            from qfix.cli.same_run import load_same_run
+
+            kept = load_same_run(folder, env, env_kwargs, name, options, own, made)
+            return go_on(kept, Wishes.of(own, folder, env), None, trackers(own))
+    elif own["out"] is None:
+        folder = _free_folder(env_id, name)
+
     from qfix.experiment import train
 
-    folder = _folder(own["out"], env_id, name)
-    fault = None
-    try:
-        result = train(
+    def training() -> Any:
+        return train(
             env,
             name,
             total_steps=own["total_steps"],
@@ -115,85 +131,23 @@ def _train(
             progress=not own["no_progress"],
             driver=own["driver"] or "auto",
             require_convergence=bool(own["require_convergence"]),
+            metrics_every=own["metrics_every"],
+            eval_episodes=own["eval_episodes"],
+            track=trackers(own),
             **options,
         )
-    except EnvironmentFault as stopped:
-        if stopped.run is None or not any(len(r) for r in stopped.run.episodes.returns):
-            raise
-        fault, result = stopped, stopped.run
-    except Interrupted as stopped:
-        result = stopped.run
-    if folder is not None:
-        say_when_stopped(f"Interrupted. What was learned is in {folder}.")
-    _show(result, folder, own)
-    if fault is not None:
-        print("Error:", " ".join(str(fault).split()), file=sys.stderr)
-        return 1
-    return 0 if result.signal is None else EXIT_CODES[result.signal]
 
-
-def _show(result: Any, folder: Path | None, own: dict[str, Any]) -> None:
-    from qfix.report.summary import summarise
-
-    with _waiting(result.model is None and not own["no_progress"]):
-        summary = summarise(result, own["eval_episodes"])
-    document = summary.to_dict() | {"folder": None if folder is None else str(folder), "figures": []}
-    if folder is not None:
-        if not own["no_pictures"]:
-            from qfix.report.figures import draw_figures
-
-            document["figures"] = [str(path) for path in draw_figures(summary, folder / "figures")]
-        (folder / "result.json").write_text(json.dumps(document, indent=1) + "\n")
-    if own["json"]:
-        print(json.dumps(document, indent=1))
-        return
-    _print_result(summary, document)
-
-
-def _waiting(long: bool) -> AbstractContextManager[object]:
-    """Say on a terminal what takes its time: an evaluation that cannot be computed has to be played."""
-    if not long or not sys.stderr.isatty():
-        return nullcontext()
-    from rich.console import Console
-
-    return Console(stderr=True).status("evaluating ...")
-
-
-def _print_result(summary: Any, document: dict[str, Any]) -> None:
-    from rich.console import Console
-
-    from qfix.loop import speed_text
-    from qfix.report.summary import run_title
-    from qfix.report.tables import result_table
-
-    run, spec = summary.run, summary.run.spec
-    console = Console(highlight=False)
-    n = len(spec.seeds)
-    each = f"{n} seeds, {run.steps:,} steps each" if n > 1 else f"{run.steps:,} steps"
-    if run.status != "finished":
-        each += f" of {spec.total_steps:,} ({run.status})"
-    console.print(f"[bold]{run_title(spec)}[/]: {each}, {spec.driver}")
-    trained = run.seconds - run.compiling_seconds
-    first = f", after {run.compiling_seconds:.1f} s of compiling" if run.compiling_seconds > 1 else ""
-    console.print(f"{trained:.2f} s, {speed_text(run.speed)}{first}", style="dim")
-    console.print()
-    console.print(result_table(summary))
-    if document["folder"] is None:
-        return
-    console.print()
-    console.print(f"kept in  {document['folder']}", soft_wrap=True)
-    for path in document["figures"]:
-        console.print(f"picture  {path}", soft_wrap=True)
-    if document["figures"] and not any(path.endswith("values.png") for path in document["figures"]):
-        console.print("No value map: the states lie neither on a grid nor in two dimensions.", style="dim")
-
-
-def _episodes(given: int | None) -> int:
-    if given is not None and given < 1:
-        raise OptionError(
-            f"The '--eval-episodes' option must be at least 1. Got {given}. Write --eval-episodes 100."
-        )
-    return given or 100
+    while True:
+        wishes = Wishes.of(own, folder, env)
+        say_when_stopped(lambda wishes=wishes: wishes.farewell)  # type: ignore[misc]
+        try:
+            return conclude(training, wishes)
+        except OptionError:
+            # two that begin at once find the same name free, and one of them is later
+            free = None if own["out"] is not None or own["resume"] else _free_folder(env_id, name)
+            if free == folder:
+                raise
+            folder = free
 
 
 def _positional(words: list[str]) -> tuple[str, str | None]:
@@ -237,14 +191,23 @@ def _help(positional: list[str], env_words: dict[str, str | None]) -> int:
     return 0
 
 
-def _folder(out: str | None, env_id: str, name: str) -> Path | None:
-    """The folder named, or the first free one of runs/ENV-ALGORITHM, -2, -3, ..."""
+def _named_folder(out: str | None, env_id: str, name: str) -> Path | None:
+    """The folder named, or runs/ENV-ALGORITHM; None where nothing is to be kept."""
     if out is not None:
         return None if out.lower() == "none" else Path(out)
-    slug = re.sub(r"-v\d+$", "", env_id.rpartition("/")[2]).lower()
-    base = Path("runs") / f"{re.sub(r'[^a-z0-9_.]+', '-', slug)}-{name}"
-    path, count = base, 1
+    return Path("runs") / _slug(env_id, name)
+
+
+def _free_folder(env_id: str, name: str) -> Path:
+    """The first free one of runs/ENV-ALGORITHM, -2, -3, ..."""
+    path = base = Path("runs") / _slug(env_id, name)
+    count = 1
     while path.exists() and any(path.iterdir()):
         count += 1
         path = base.with_name(f"{base.name}-{count}")
     return path
+
+
+def _slug(env_id: str, name: str) -> str:
+    env = re.sub(r"-v\d+$", "", env_id.rpartition("/")[2]).lower()
+    return f"{re.sub(r'[^a-z0-9_.]+', '-', env)}-{name}"

@@ -97,7 +97,8 @@ def _rows(summary: Summary, columns: list[Column]) -> Iterator[tuple[str, str, l
         yield "bold", "mean", [(c.text(c.values[counted].mean()), "") for c in columns]
     if n > 1 and "iqm" in summary.estimates:
         yield "bold", "IQM", [(number(summary.estimates["iqm"].estimate), ""), *nothing[1:]]
-    yield "", "", nothing
+    if summary.baselines:
+        yield "", "", nothing
     for name in ("optimal", "random", "untrained"):
         if name in summary.baselines:
             yield "dim", name, [(number(summary.baselines[name].mean), ""), *nothing[1:]]
@@ -114,18 +115,19 @@ def _all_points(summary: Summary) -> str:
 
 def _notes(summary: Summary, name: str, training: bool) -> Iterator[str]:
     found = summary.evaluation
+    what = f"{name}: {'' if name == 'return' else 'return '}of the greedy policy"
     if found is None:
         yield f"{name}: not evaluated, {summary.unevaluated}."
     elif found.exact:
         limit = summary.run.model.max_episode_steps if summary.run.model is not None else None
         cut = "" if limit else f" Episodes are cut at {LONGEST_EPISODE:,} steps."
-        yield f"{name}: of the greedy policy, exact, computed from the environment's table.{cut}"
+        yield f"{what}, exact, computed from the environment's table.{cut}"
     else:
         each = "1 fresh episode" if found.episodes == 1 else f"mean of {found.episodes:,} fresh episodes"
         error = ", ± its standard error" if found.episodes > 1 else ""
-        yield f"{name}: of the greedy policy, {each}{error}."
+        yield f"{what}, {each}{error}."
     if summary.exploratory is not None:
-        yield "exploratory: of the policy as it acts while it learns, at this step."
+        yield "exploratory: return of the policy as it acts while it learns, at this step."
     if training:
         yield "training: mean return of the last tenth of the training episodes, exploring."
     if summary.gap is not None:
@@ -147,7 +149,9 @@ def _of_seeds(summary: Summary) -> Iterator[str]:
         yield "interval: none, of 1 seed. Run at least 3, better 10: --seeds 10."
         return
     methods = mean.method if mean.method == middle.method else f"{mean.method} and {middle.method}"
-    limits = ", ".join(f"{of} [{number(x.low)}, {number(x.high)}]" for of, x in (("mean", mean), ("IQM", middle)))
+    limits = ", ".join(
+        f"{of} [{number(x.low)}, {number(x.high)}]" for of, x in (("mean", mean), ("IQM", middle))
+    )
     yield f"95 % intervals ({methods}, n = {mean.n} seeds): {limits}."
     for note in dict.fromkeys((mean.note, middle.note)):
         if note:

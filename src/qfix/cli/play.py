@@ -1,0 +1,83 @@
+"""`qfix play FOLDER`: watch a learned policy, on the terminal or as a film."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from qfix.cli import arguments as read
+from qfix.cli.arguments import Option
+from qfix.cli.kept import ENV, checkpoint_named, folder_named, load_trained
+from qfix.errors import OptionError
+
+_USAGE = "qfix play FOLDER [--option value ...]"
+_ABOUT = (
+    "Let a learned policy play fresh episodes, those of `qfix evaluate`, and watch: on the terminal, where the "
+    "environment can be drawn in characters, or as a film."
+)
+OPTIONS = (
+    Option("video", "Make a film instead: a name that ends in .mp4 or .gif.", read.word, "FILE"),
+    Option("seed", "Whose policy: one of the run's seeds; by default its first.", read.whole, "N"),
+    Option("episodes", "How many, one after the other.", read.whole, "N", "1"),
+    Option("policy", "greedy, or exploratory: as it acts while it learns.", read.word, "NAME", "greedy"),
+    Option("eval-seed", "Seed of the episodes.", read.whole, "N", "0"),
+    Option(
+        "checkpoint", "Which: last, best (by the training returns) or its step.", read.word, "WHICH", "last"
+    ),
+    Option(
+        "pause",
+        "Seconds between two pictures on a terminal; 0: one below the other.",
+        read.number,
+        "X",
+        "0.2",
+    ),
+    ENV,
+    Option("help", "Show this."),
+)
+_FLAGS = [option.name for option in OPTIONS if option.read is None]
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    words = read.split(arguments, _FLAGS)
+    if "help" in words.options:
+        print(read.help_text(_USAGE, _ABOUT, {"Options": list(OPTIONS)}))
+        return 0
+    own: dict[str, Any] = {option.parameter: None for option in OPTIONS}
+    own |= {"episodes": 1, "policy": "greedy", "eval_seed": 0}
+    own |= read.understand(words.options, OPTIONS, "qfix play")
+    folder = folder_named(words.positional, "qfix play")
+    kept = load_trained(folder, own["env"], checkpoint_named(own["checkpoint"]), ".policy()")
+    from qfix.playback import play
+
+    try:
+        played = play(
+            kept,
+            own["seed"],
+            own["episodes"],
+            own["policy"],
+            own["eval_seed"],
+            own["video"],
+            pause_seconds=pause_of(own["pause"]),
+            env=own["env"],
+        )
+    except OptionError as error:
+        raise OptionError(read.as_typed(str(error), OPTIONS)) from error
+    for i, (returned, lasted) in enumerate(zip(played.returns, played.lengths, strict=True)):
+        print(f"episode {i}: return {returned:g}, {lasted:,} steps")
+    if played.path is not None:
+        print(f"film  {played.path}")
+    return 0
+
+
+def pause_of(given: float | None) -> float:
+    """Seconds between two pictures: none where nobody watches.
+
+    Raises:
+        OptionError: they are below 0.
+    """
+    if given is None:
+        return 0.2 if sys.stdout.isatty() else 0.0
+    if not 0.0 <= given <= 60.0:
+        raise OptionError(f"The '--pause' option must be in [0, 60] seconds. Got {given}. Write --pause 0.2.")
+    return given

@@ -1,0 +1,48 @@
+"""`qfix replay FOLDER --seed S --episode E`: that very training episode again, step by step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qfix.cli import arguments as read
+from qfix.cli.arguments import Option
+from qfix.cli.kept import ENV, folder_named, refuse_object
+from qfix.cli.play import pause_of
+from qfix.errors import OptionError
+
+_USAGE = "qfix replay FOLDER [--option value ...]"
+_ABOUT = (
+    "Show a training episode again, step by step: where the learner was, what it did and got, and what it believed "
+    "then. The seed is trained anew up to there, and what comes out is held against what was recorded."
+)
+OPTIONS = (
+    Option("seed", "One of the run's seeds; by default its first.", read.whole, "N"),
+    Option("episode", "Number of a finished episode, from 0 on; by default the last.", read.whole, "N"),
+    Option(
+        "pause", "Seconds between two steps on a terminal; 0: one below the other.", read.number, "X", "0.2"
+    ),
+    ENV,
+    Option("help", "Show this."),
+)
+_FLAGS = [option.name for option in OPTIONS if option.read is None]
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    words = read.split(arguments, _FLAGS)
+    if "help" in words.options:
+        print(read.help_text(_USAGE, _ABOUT, {"Options": list(OPTIONS)}))
+        return 0
+    own: dict[str, Any] = {option.parameter: None for option in OPTIONS}
+    own |= read.understand(words.options, OPTIONS, "qfix replay")
+    folder = folder_named(words.positional, "qfix replay", " --seed 0 --episode 812")
+    pause = pause_of(own["pause"])
+    refuse_object(folder, own["env"], "; then qfix.playback.replay")
+    from qfix.playback import replay, show
+
+    try:
+        episode = replay(folder, own["seed"], own["episode"], own["env"])
+        show(episode, own["env"], pause_seconds=pause)
+    except OptionError as error:
+        raise OptionError(read.as_typed(str(error), OPTIONS)) from error
+    return 0

@@ -1,0 +1,216 @@
+"""What comes of a training, first or resumed: the result shown and kept, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qfix.cli import arguments as read
+from qfix.cli.arguments import Option
+from qfix.cli.kept import resume_command
+from qfix.cli.signals import EXIT_CODES
+from qfix.errors import EnvironmentFault, FolderError, Interrupted, LockedError, QfixError
+
+OPTIONS = (
+    Option(
+        "track",
+        "Mirror the metrics: tensorboard (files in the folder of the run), wandb, or both with a comma.",
+        read.word,
+        "NAME",
+    ),
+    Option("json", "Print the result as one JSON document."),
+    Option("no-progress", "No progress bar."),
+    Option("no-pictures", "Draw nothing."),
+)
+_MOST_FAILURES = 3  # that are told in full; result.json has all
+
+
+class Wishes(NamedTuple):
+    """How the result is to be given."""
+
+    folder: Path | None
+    """Of the run; None where it is kept in memory."""
+    env: str | None
+    """Id of the environment, as it was typed."""
+    json: bool
+    progress: bool
+    pictures: bool
+
+    @classmethod
+    def of(cls, own: dict[str, Any], folder: Path | None, env: str | None) -> Wishes:
+        """From the values of `OPTIONS`."""
+        return cls(folder, env, bool(own["json"]), not own["no_progress"], not own["no_pictures"])
+
+    @property
+    def how_to_go_on(self) -> str:
+        """Where the run is, and what to type; empty where it is kept nowhere."""
+        return "" if self.folder is None else f"Go on with it: {resume_command(self.folder, self.env)}"
+
+    @property
+    def farewell(self) -> str:
+        """For a signal at any moment: whether there is something to go on with is known only then."""
+        if self.folder is None or not (self.folder / "spec.json").exists():
+            return "Interrupted."
+        return f"Interrupted. {self.how_to_go_on}"
+
+
+def trackers(own: dict[str, Any]) -> list[str]:
+    """Names in the --track option."""
+    return [name.strip() for name in (own["track"] or "").split(",") if name.strip()]
+
+
+def conclude(training: Callable[[], Any], wishes: Wishes) -> int:
+    """Train, show and keep the result, and say with which code to exit.
+
+    Args:
+        training: gives a run, or raises as `qfix.train` does.
+        wishes: how the result is to be given.
+    """
+    fault: QfixError | None = None
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"\d+ of \d+ seeds failed")  # told with the result
+            run = training()
+    except Interrupted as stopped:
+        run = stopped.run
+    except (EnvironmentFault, FolderError) as stopped:
+        run = stopped.run if stopped.run is not None else _trained(stopped, wishes)
+        if run is None or not any(len(r) for r in run.episodes.returns):
+            raise
+        fault = stopped
+    errors = [str(error) for error in _show(run, wishes, fault)]
+    if run.failures and not isinstance(fault, EnvironmentFault):
+        errors.append(_failures(run))
+    for error in errors:
+        print("Error:", " ".join(error.split()), file=sys.stderr)
+    if run.signal is not None and fault is None:
+        print(wishes.farewell, file=sys.stderr)
+        return EXIT_CODES[run.signal]
+    return 1 if errors else 0
+
+
+def keep_evaluated(run: Any) -> None:
+    """Evaluate a run and keep that, as its spec has it; what is raised carries the run."""
+    from qfix.experiment import keep_evaluations
+
+    if not run.spec.eval_episodes:
+        return
+    try:
+        keep_evaluations(run, run.spec.eval_episodes)
+    except (EnvironmentFault, FolderError) as fault:
+        fault.run = run
+        raise
+
+
+def _trained(fault: QfixError, wishes: Wishes) -> Any:
+    """A run whose training has ended, though its evaluation has failed; None where there is none."""
+    from qfix.cli.kept import load_run
+    from qfix.runs import RunFolder
+
+    if wishes.folder is None or isinstance(fault, LockedError):
+        return None
+    try:
+        if RunFolder(wishes.folder).status != "finished":
+            return None
+        return load_run(wishes.folder, wishes.env)
+    except QfixError:
+        return None
+
+
+def _show(run: Any, wishes: Wishes, fault: QfixError | None) -> list[QfixError]:
+    """Show a result and keep it; gives what went wrong before and meanwhile."""
+    from qfix.report.summary import summarise
+
+    errors = [] if fault is None else [fault]
+    unevaluated = ""
+    if isinstance(fault, EnvironmentFault) and run.status != "failed":
+        unevaluated = "as the environment failed"
+    elif run.status == "interrupted" and run.model is None and wishes.folder is not None:
+        unevaluated = "as the training was interrupted"
+    try:
+        with _waiting(run.model is None and not unevaluated and wishes.progress):
+            summary = summarise(run, unevaluated=unevaluated)
+    except EnvironmentFault as failed:
+        errors.append(failed)
+        summary = summarise(run, unevaluated="as the environment failed")
+    folder = None if wishes.folder is None else str(wishes.folder)
+    document = summary.to_dict() | {"folder": folder, "figures": [], "restored": run.restored}
+    keep = wishes.folder is not None and not isinstance(fault, FolderError)
+    if wishes.folder is not None and keep:
+        errors += _keep(summary, document, wishes.folder, wishes.pictures)
+    if wishes.json:
+        print(json.dumps(document, indent=1))
+    else:
+        _print_result(summary, document, keep)
+    return errors
+
+
+def _keep(summary: Any, document: dict[str, Any], folder: Path, pictures: bool) -> Iterator[FolderError]:
+    """Pictures and result.json, as far as the disk takes them; `document` is told of the pictures."""
+    from qfix.runs.files import folder_error, write_atomically
+
+    try:
+        if pictures:
+            from qfix.report.figures import draw_figures
+
+            document["figures"] = [str(path) for path in draw_figures(summary, folder / "figures")]
+        write_atomically(folder / "result.json", (json.dumps(document, indent=1) + "\n").encode())
+    except FolderError as refused:
+        yield refused
+    except OSError as refused:
+        yield folder_error("draw into", folder / "figures", refused)
+
+
+def _waiting(long: bool) -> AbstractContextManager[object]:
+    """Say on a terminal what takes its time: an evaluation that cannot be computed has to be played."""
+    if not long or not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status("evaluating ...")
+
+
+def _print_result(summary: Any, document: dict[str, Any], kept: bool) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
+    from qfix.loop import alert_text, speed_text
+    from qfix.report.summary import run_title
+    from qfix.report.tables import result_table
+
+    run, spec = summary.run, summary.run.spec
+    console = Console(highlight=False)
+    n = len(spec.seeds)
+    each = f"{n} seeds, {run.steps:,} steps each" if n > 1 else f"{run.steps:,} steps"
+    if run.status != "finished":
+        each += f" of {spec.total_steps:,} ({run.status})"
+    console.print(f"[bold]{escape(run_title(spec))}[/]: {each}, {spec.driver}")
+    trained = run.seconds - run.compiling_seconds
+    first = f", after {run.compiling_seconds:.1f} s of compiling" if run.compiling_seconds > 1 else ""
+    console.print(f"{trained:.2f} s, {speed_text(run.speed)}{first}", style="dim")
+    console.print()
+    console.print(result_table(summary))
+    if run.alerts:
+        number = f"{len(run.alerts)} alerts, the last of" if len(run.alerts) > 1 else "1 alert, of"
+        console.print(f"{number} {alert_text(run.alerts[-1])}", style="yellow", markup=False)
+    if document["folder"] is None or not kept:
+        return
+    console.print()
+    console.print(f"kept in  {document['folder']}", soft_wrap=True, markup=False)
+    for path in document["figures"]:
+        console.print(f"picture  {path}", soft_wrap=True, markup=False)
+    if document["figures"] and not any(path.endswith("values.png") for path in document["figures"]):
+        console.print("No value map: the states lie neither on a grid nor in two dimensions.", style="dim")
+
+
+def _failures(run: Any) -> str:
+    """Which seeds failed, and why, in a line."""
+    failures = list(run.failures.items())
+    told = "; ".join(f"seed {seed}: {said}" for seed, said in failures[:_MOST_FAILURES])
+    more = f"; and {len(failures) - _MOST_FAILURES} more" if len(failures) > _MOST_FAILURES else ""
+    return " ".join(f"{len(failures)} of {len(run.spec.seeds)} seeds failed. {told}{more}".split())

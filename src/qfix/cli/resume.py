@@ -1,0 +1,69 @@
+"""`qfix resume FOLDER`: go on with a run as if nothing had happened."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from qfix.cli import arguments as read
+from qfix.cli.arguments import Option
+from qfix.cli.kept import ENV, folder_named, load_run, resume_command
+from qfix.cli.result import OPTIONS as RESULT_OPTIONS
+from qfix.cli.result import Wishes, conclude, keep_evaluated, trackers
+from qfix.cli.signals import say_when_stopped
+from qfix.errors import OptionError
+
+_USAGE = "qfix resume FOLDER [--option value ...]"
+_ABOUT = (
+    "Go on with a run from its last checkpoint, to the bit as if it had not been stopped: after Ctrl-C, a crash or a "
+    "power failure, or to extend one that is finished."
+)
+OPTIONS = (
+    Option(
+        "total-steps",
+        "Environment steps of each seed in all, to extend the run; by default those it was begun with.",
+        read.whole,
+        "N",
+    ),
+    ENV,
+    *RESULT_OPTIONS,
+    Option("help", "Show this."),
+)
+_FLAGS = [option.name for option in OPTIONS if option.read is None]
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command; returns the exit code."""
+    words = read.split(arguments, _FLAGS)
+    if "help" in words.options:
+        print(read.help_text(_USAGE, _ABOUT, {"Options": list(OPTIONS)}))
+        return 0
+    own = {option.parameter: None for option in OPTIONS}
+    own |= read.understand(words.options, OPTIONS, "qfix resume")
+    folder = folder_named(words.positional, "qfix resume")
+    wishes = Wishes.of(own, folder, own["env"])
+    kept = load_run(folder, own["env"], python=".resume()")
+    try:
+        return go_on(kept, wishes, own["total_steps"], trackers(own))
+    except OptionError as error:
+        raise OptionError(read.as_typed(str(error), OPTIONS)) from error
+
+
+def go_on(kept: Any, wishes: Wishes, total_steps: int | None, track: Sequence[str]) -> int:
+    """Go on with a run that was loaded; returns the exit code."""
+    if kept.steps == (kept.spec.total_steps if total_steps is None else total_steps):
+        said = f"{wishes.folder} is finished: all {kept.steps:,} steps of each seed are made."
+        extend = resume_command(str(wishes.folder), wishes.env, "--total-steps", f"{2 * kept.steps}")
+        print(f"{said}\nTo extend it: {extend}", file=sys.stderr if wishes.json else sys.stdout)
+        return 0
+    total = kept.spec.total_steps if total_steps is None else total_steps
+    print(f"Restored: {'; '.join(kept.restored)}. To go: {total - kept.steps:,} steps.", file=sys.stderr)
+    say_when_stopped(lambda: wishes.farewell)
+
+    def training() -> Any:
+        kept.resume(total_steps, wishes.progress, track)
+        keep_evaluated(kept)
+        return kept
+
+    return conclude(training, wishes)

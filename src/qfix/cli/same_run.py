@@ -1,0 +1,110 @@
+"""Whether a folder holds the very run that a command line asks for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qfix.cli.kept import load_run
+from qfix.errors import OptionError
+
+
+def load_same_run(
+    folder: Path,
+    env: str,
+    env_kwargs: Mapping[str, Any],
+    name: str,
+    options: Mapping[str, Any],
+    own: Mapping[str, Any],
+    made: Any,
+) -> Any:
+    """The run in a folder, if it is the one that the command line would begin.
+
+    How often it is measured, and on how many episodes evaluated, is compared only where the command line says it.
+
+    Args:
+        folder: which holds a run.
+        env, env_kwargs, made: the environment's id, its options, and one of it.
+        name, options: of the algorithm.
+        own: options of `qfix train`.
+
+    Raises:
+        OptionError: it is another run; says in what.
+    """
+    from qfix.runs import RunFolder
+
+    spec = RunFolder(folder).spec
+    env_id = made.spec.id if made.spec is not None else env
+    if (spec.env, spec.algorithm) != (env_id, name):
+        raise OptionError(
+            f"{folder} holds another run: {spec.algorithm} on {spec.env}, and not {name} on {env_id}. {_remedy(folder)}"
+        )
+    kept = load_run(folder, env if ":" in env else None, python=".resume()")
+    asked = _asked(kept, env_kwargs, options, own, made)
+    found = spec.differences(asked)
+    if not found:
+        return kept
+    # what is laid over the budget differs with it
+    if "total_steps" in found:
+        found = ["total_steps"]
+    there, here = spec.to_dict(), asked.to_dict()
+    told = "; ".join(
+        f"{_typed(field)} is {_value(there, field)} there and {_value(here, field)} here" for field in found
+    )
+    longer = found == ["total_steps"] and asked.total_steps > spec.total_steps
+    more = f" To extend it: `qfix resume {folder} --total-steps {asked.total_steps}`." if longer else ""
+    raise OptionError(f"{folder} holds another run: {told}. {_remedy(folder)}{more}")
+
+
+def _asked(
+    kept: Any, env_kwargs: Mapping[str, Any], options: Mapping[str, Any], own: Mapping[str, Any], made: Any
+) -> Any:
+    """The spec of the run that would be begun; its algorithm and environment are those of the kept one."""
+    from qfix.envs.make import make_env
+    from qfix.experiment import make_config
+
+    spec = kept.spec
+    seeds = own["seeds"] or 1
+    seeds = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    trainer = type(kept.trainer)(
+        make_config(spec.algorithm, options),
+        made,
+        lambda: make_env(spec.env, env_kwargs),
+        kept.model,
+        seeds,
+        own["driver"] or "auto",
+        spec.snapshot_episodes,
+        None,
+        own["total_steps"],
+    )
+    given = {name: own[name] for name in ("metrics_every", "eval_episodes") if own[name] is not None}
+    return dataclasses.replace(
+        spec,
+        env_kwargs=dict(env_kwargs),
+        config=trainer.config.to_dict(),
+        seeds=seeds,
+        total_steps=trainer.total_steps,
+        driver=trainer.driver,
+        **given,
+    )
+
+
+def _remedy(folder: Path) -> str:
+    return f"Begin anew without --resume, or go on with that one: `qfix resume {folder}`."
+
+
+def _typed(field: str) -> str:
+    """A field of a spec as it is typed: "config.gamma" is --gamma."""
+    table, _, name = field.rpartition(".")
+    option = name.rstrip("_").replace("_", "-")
+    return f"--env.{option}" if table == "env_kwargs" else f"--{option}"
+
+
+def _value(spec: Mapping[str, Any], field: str) -> str:
+    table, _, name = field.rpartition(".")
+    found = spec[table].get(name, "its default") if table else spec[name]
+    text = found if isinstance(found, str) else json.dumps(found)
+    return text if len(text) <= 80 else f"{text[:77]}..."
