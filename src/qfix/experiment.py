@@ -394,6 +394,13 @@ class _SeedTrainer:
     step_time_limit: float | None
     by_id: bool
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """What is worth importing once, before there are processes."""
+        row = find_algorithm(self.spec.algorithm)
+        family = row.module.rpartition(".")[0]
+        return (__name__, row.module, row.trainer.partition(":")[0], f"{family}.warm")
+
     def __call__(self, seed: int, arrays: Mapping[str, np.ndarray]) -> Any:
         return trainer_for(self.spec, self.make, [seed], arrays, "train", self.step_time_limit)[0]
 

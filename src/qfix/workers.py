@@ -51,6 +51,10 @@ class Build(Protocol):
     def by_id(self) -> bool:
         """Whether an id says all of its environment, and nothing that the script has set besides."""
 
+    @property
+    def modules(self) -> Sequence[str]:
+        """What is worth importing once, before there are processes."""
+
     def __call__(self, seed: int, arrays: Mapping[str, np.ndarray]) -> Any:
         """The trainer that goes on from what was packed."""
 
@@ -110,6 +114,7 @@ def check_workers(
     refused = why_not(build)
     if refused is None:
         assert build is not None
+        _preload(build)
         refused = _tried(build, seeds[0])
     if refused is not None:
         rule = f"must be 1 where another process cannot make the environment: {refused.rstrip('.')}"
@@ -231,7 +236,7 @@ class SeedProcesses:
         self._deaths: dict[int, str] = {}  # since the last advance
         self._mourned: set[int] = set()  # seeds that have died, whose steps are perhaps being made again
         self._packed_at, self._pack_wait = time.perf_counter(), PACK_SECONDS
-        _preload(type(build).__module__, type(trainer).__module__)
+        _preload(build)
 
     def open(self, faithful: bool = False) -> None:
         """Start the processes.
@@ -437,11 +442,11 @@ def _context() -> Any:
     return multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
 
 
-def _preload(*modules: str) -> None:
-    """Have the server of forks import what every worker needs, once, if it has not been started already."""
+def _preload(build: Build) -> None:
+    """Have the server of forks import what every worker needs; in vain if it has been started already."""
     context = _context()
     if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload([__name__, *modules])
+        context.set_forkserver_preload([__name__, *build.modules])
 
 
 @contextmanager
@@ -511,7 +516,7 @@ def _try(line: Connection, beat: Any) -> None:
         refused = None
         try:
             build, seed = line.recv()
-            _made(build, seed, {}).start()
+            _made(build, seed, {})
         except Exception as fault:  # whatever an environment raises
             refused = f"{type(fault).__name__}: {fault}"
         line.send(refused)
