@@ -254,7 +254,10 @@ def test_a_box_of_two_dimensions_is_mapped_with_its_axes_named():
 def test_where_there_is_no_place_on_paper_there_is_no_map(tmp_path):
     run = qfix.train("Blackjack-v1", total_steps=200)
     assert value_figure(run) is None
-    assert [path.name for path in draw_figures(summarise(run, 2), tmp_path)] == ["learning_curve.png"]
+    assert [path.name for path in draw_figures(summarise(run, 2), tmp_path)] == [
+        "learning_curve.png",
+        "training_metrics.png",
+    ]
 
 
 def test_figures_are_files_of_some_size(grid, tmp_path):

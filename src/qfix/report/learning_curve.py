@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,8 @@ from qfix.report.summary import Summary, run_title
 from qfix.report.value_scale import INK
 
 BINS = 160
-_WINDOW = 9  # bins over which the thick line is the mean
+WINDOW = 9
+"""Bins over which the thick line is the mean."""
 
 
 class Curve(NamedTuple):
@@ -34,7 +36,9 @@ def learning_curve(returns: list[NDArray[np.float64]], lengths: list[NDArray[np.
         returns, lengths: of each seed's episodes, in order.
         steps: of a seed, in all.
     """
-    fewest = min((len(r) for r in returns), default=0)
+    counts = [len(r) for r in returns]
+    # a seed that failed early does not coarsen the others
+    fewest = min((n for n in counts if 10 * n >= max(counts)), default=1)
     bins = int(np.clip(fewest, 1, BINS))
     edges = np.linspace(0, max(steps, 1), bins + 1)
     rows = []
@@ -77,17 +81,27 @@ def learning_figure(summary: Summary) -> Figure:
     known = np.isfinite(curve.returns)
     mean = np.where(known, curve.returns, 0.0).sum(0) / np.maximum(known.sum(0), 1)
     mean[~known.any(0)] = np.nan
-    thick = smoothed(mean, _WINDOW if len(mean) >= 3 * _WINDOW else 3)
+    thick = smoothed(mean, WINDOW if len(mean) >= 3 * WINDOW else 3)
     axes.plot(curve.steps, thick, color=INK, linewidth=2.2, zorder=3)
-    _levels(axes, summary, thick, _limits(curve, summary))
-    _frame(axes)
+    greedy = np.empty(0) if summary.evaluation is None else summary.evaluation.returns
+    levels = {name: found.mean for name, found in summary.baselines.items()}
+    _levels(axes, summary, thick, visible_range(curve, greedy, levels))
+    draw_frame(axes)
     axes.set_xlabel("steps of each seed" if n > 1 else "steps", fontsize=9, color=INK)
     axes.set_xlim(0, max(run.steps, 1))
     return figure
 
 
-def _limits(curve: Curve, summary: Summary) -> tuple[float, float]:
-    """Room for what was learned, the optimum and the greedy policies; a bad beginning may leave the picture."""
+def visible_range(
+    curve: Curve, greedy: NDArray[np.float64], levels: Mapping[str, float]
+) -> tuple[float, float]:
+    """Room for what was learned, the optimum and the greedy policies; a bad beginning may leave the picture.
+
+    Args:
+        curve: of the run.
+        greedy: (n,) returns of the greedy policies.
+        levels: "random" and "optimal", where they are known.
+    """
     known = curve.returns[np.isfinite(curve.returns)]
     if not len(known):
         return 0.0, 1.0
@@ -95,18 +109,16 @@ def _limits(curve: Curve, summary: Summary) -> tuple[float, float]:
     later = later[np.isfinite(later)]
     low = float(np.quantile(later if len(later) else known, 0.02))
     high = float(known.max())
-    inside = [low, high]
-    if summary.evaluation is not None:
-        inside += [float(x) for x in summary.evaluation.returns]
-    if "optimal" in summary.baselines:
-        inside.append(summary.baselines["optimal"].mean)
+    inside = [low, high, *greedy.tolist()]
+    if "optimal" in levels:
+        inside.append(levels["optimal"])
     low, high = min(inside), max(inside)
     reach = 2.5 * ((high - low) or abs(high) or 1.0)
-    if "random" in summary.baselines and low - reach <= summary.baselines["random"].mean <= high + reach:
-        low, high = min(low, summary.baselines["random"].mean), max(high, summary.baselines["random"].mean)
+    if "random" in levels and low - reach <= levels["random"] <= high + reach:
+        low, high = min(low, levels["random"]), max(high, levels["random"])
     low = min(low, max(float(known.min()), low - reach))
-    pad = 0.06 * ((high - low) or abs(high) or 1.0)
-    return low - pad, high + pad
+    wide = next(x for x in (high - low, abs(high), 1.0) if x > 1e-290)
+    return low - 0.06 * wide, high + 0.06 * wide
 
 
 def _levels(axes: Axes, summary: Summary, thick: NDArray[np.float64], limits: tuple[float, float]) -> None:
@@ -155,13 +167,14 @@ def _write_labels(axes: Axes, labels: list[tuple[float, str, str]], low: float, 
             )  # fmt: skip
 
 
-def _frame(axes: Axes) -> None:
+def draw_frame(axes: Axes, ticks: int = 6) -> None:
+    """The look of all axes: a grid, steps along the bottom, no box."""
     axes.grid(color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, labelsize=8.5, colors=INK)
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(ticks))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: steps_text(x)))
-    axes.yaxis.set_major_locator(MaxNLocator(6))
+    axes.yaxis.set_major_locator(MaxNLocator(ticks))
     axes.yaxis.set_major_formatter(ScalarFormatter(useOffset=False))
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)

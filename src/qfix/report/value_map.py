@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from qfix.envs import drawing
 from qfix.envs.layout import GridLayout
+from qfix.report.grid_drawing import shown_states
 from qfix.report.paint import FAINT, colour_bar, heading, place, sheet
 from qfix.report.value_scale import FLOOR, INK, ValueScale, greedy_actions, ink_on, rgb
 from qfix.report.values import Moment
@@ -36,7 +37,7 @@ def grid_figure(
         terminal: (S,) states in which no action is taken; drawn as what they are, without a value.
         title, note: above the panels.
     """
-    shown = (layout.cell_of_state[:, 0] >= 0) & ~terminal & ~_in_pit(layout)
+    shown = shown_states(layout, terminal)
     scale = ValueScale(np.concatenate([p.action_values[shown].max(axis=1) for p in panels]))
     cell = cell_inches(layout)
     width, height = layout.columns * cell, layout.rows * cell
@@ -76,13 +77,10 @@ def draw_grid(
         shown: (S,) states that have a value to show.
         cell: width of a cell in inches; numbers are left out where it is small.
     """
-    tiles = _tiles(layout)
     best = action_values.max(axis=1)
-    for s in np.flatnonzero(shown):
-        tiles[tuple(layout.cell_of_state[s])] = scale.paint(best[s])
-    axes.imshow(tiles, interpolation="nearest", extent=(0, layout.columns, layout.rows, 0))
-    _lines(axes, layout)
-    _marks(axes, layout, tiles, shown, cell)
+    tiles = draw_ground(
+        axes, layout, shown, {int(s): scale.paint(best[s]) for s in np.flatnonzero(shown)}, cell
+    )
     legible = cell >= _LEGIBLE
     if legible:
         for s in np.flatnonzero(shown):
@@ -95,9 +93,30 @@ def draw_grid(
     _arrows(axes, action_values, layout, shown, tiles, cell, 0.4 if legible else 0.5)
 
 
-def _in_pit(layout: GridLayout) -> NDArray[np.bool_]:
-    """(S,) states that lie in a pit: nothing is decided there, whatever their values are."""
-    return np.array([r >= 0 and layout.glyphs[r][c] == "P" for r, c in layout.cell_of_state])
+def draw_ground(
+    axes: Axes,
+    layout: GridLayout,
+    shown: NDArray[np.bool_],
+    colours: Mapping[int, ArrayLike],
+    cell: float,
+) -> NDArray[np.float64]:
+    """The tiles, those of some states in colours of their own, with what lies on them.
+
+    Args:
+        shown: (S,) states that have something to show.
+        colours: (3,) by state.
+        cell: width of a cell in inches.
+
+    Returns:
+        (rows, columns, 3) colours of the tiles.
+    """
+    tiles = _tiles(layout)
+    for s, colour in colours.items():
+        tiles[tuple(layout.cell_of_state[s])] = colour
+    axes.imshow(tiles, interpolation="nearest", extent=(0, layout.columns, layout.rows, 0))
+    _lines(axes, layout)
+    _marks(axes, layout, tiles, shown, cell)
+    return tiles
 
 
 def _tiles(layout: GridLayout) -> NDArray[np.float64]:

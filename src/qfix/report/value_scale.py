@@ -48,7 +48,8 @@ class ValueScale:
     def text(self, value: float) -> str:
         """A value in as many digits as tell it from its neighbours."""
         digits = 2 if self.size < 10 else 1 if self.size < 100 else 0
-        return "0" if value == 0 else f"{value:.{digits}f}".replace("-0.00", "0.00")
+        text = f"{value:.{digits}f}" if abs(value) < 1e6 else f"{value:.0e}".replace("+", "")
+        return "0" if value == 0 else text.removeprefix("-") if float(text) == 0 else text
 
 
 def ink_on(paper: NDArray[np.float64]) -> str:

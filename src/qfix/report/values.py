@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,7 +34,9 @@ def moments(run: Run, observations: NDArray[np.generic]) -> list[Moment]:
     ]
     end = "at the end" if run.status == "finished" else f"where it was {run.status}"
     title = f"{end}, {_count(len(run.episodes.returns[0]))}"
-    return [*found, Moment(title, values_of(run, run.q[0], observations))]
+    space = run.env.observation_space
+    first = space.start if isinstance(space, gymnasium.spaces.Discrete) else 0
+    return [*found, Moment(title, run.policy().action_values(observations + first))]  # type: ignore[attr-defined]
 
 
 def values_of(

@@ -1,0 +1,1 @@
+"""The parts of report.html; each makes HTML of a `Dossier`."""
