@@ -315,7 +315,7 @@ def _restored(
 ) -> Run:
     arrays = {} if found is None else found.arrays
     trainer, made, model, make = trainer_for(spec, env, arrays=arrays, step_time_limit=step_time_limit)
-    state = trainer.start() if found is None else trainer.unpack(arrays)
+    state = trainer.start() if found is None else trainer.unpack(arrays, given_away=True)
     run = Run(spec, trainer, state, made, model, isinstance(make, _Copies) and make.shared)
     run.build = _build_for(spec, spec.env if env is None else env, spec.env_kwargs, step_time_limit)
     if found is None:
