@@ -49,6 +49,8 @@ STEP_TIME_LIMIT = 60.0  # seconds
 # Wrappers that leave the transitions as the environment's own table has them.
 _TRANSPARENT = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics")
 
+_FEATURES = "0.store.encoder.table"  # where a state has them
+
 # names of other libraries for what is meant here, and the parameters of `train` beside the algorithm's
 _ELSEWHERE = {
     "learning_rate": "alpha",
@@ -177,7 +179,7 @@ def train(
         eval_episodes=EVAL_EPISODES if eval_episodes is None else eval_episodes,
         env_given="id" if by_id and survives_json(kwargs) else "object",
     )
-    build = _build_for(spec, env, env_kwargs, step_time_limit)
+    build = _build_for(spec, env, env_kwargs, features, step_time_limit)
     check_workers(workers, build, seed_list)
     recorder = None if out is None else Recorder.create(out, spec, checkpoint_seconds=checkpoint_seconds)
     try:
@@ -317,7 +319,13 @@ def _restored(
     trainer, made, model, make = trainer_for(spec, env, arrays=arrays, step_time_limit=step_time_limit)
     state = trainer.start() if found is None else trainer.unpack(arrays, given_away=True)
     run = Run(spec, trainer, state, made, model, isinstance(make, _Copies) and make.shared)
-    run.build = _build_for(spec, spec.env if env is None else env, spec.env_kwargs, step_time_limit)
+    run.build = _build_for(
+        spec,
+        spec.env if env is None else env,
+        spec.env_kwargs,
+        arrays.get(_FEATURES) if "features" in spec.config else None,
+        step_time_limit,
+    )
     if found is None:
         run.restored = ["nothing, as it was stopped before its first checkpoint: it starts anew"]
         return run
@@ -363,7 +371,7 @@ def trainer_for(
     options = dict(spec.config)
     features = None
     if options.pop("features", None) is not None:
-        features = (arrays or {}).get("0.store.encoder.table")
+        features = (arrays or {}).get(_FEATURES)
         if features is None or _described(features)["features"] != spec.config["features"]:
             raise CheckpointError("Its checkpoint lacks the features it was trained with.")
     config = make_config(spec.algorithm, {name: _as_option(value) for name, value in options.items()})
@@ -391,6 +399,7 @@ class _SeedTrainer:
 
     spec: RunSpec
     make: Callable[[], gymnasium.Env[Any, Any]]
+    features: np.ndarray | None
     step_time_limit: float | None
     by_id: bool
 
@@ -401,21 +410,26 @@ class _SeedTrainer:
         family = row.module.rpartition(".")[0]
         return (__name__, row.module, row.trainer.partition(":")[0], f"{family}.warm")
 
-    def __call__(self, seed: int, arrays: Mapping[str, np.ndarray]) -> Any:
+    def __call__(self, seed: int) -> Any:
+        arrays = {} if self.features is None else {_FEATURES: self.features}
         return trainer_for(self.spec, self.make, [seed], arrays, "train", self.step_time_limit)[0]
 
 
 def _build_for(
-    spec: RunSpec, env: Any, env_kwargs: Mapping[str, Any] | None, step_time_limit: float | None
+    spec: RunSpec,
+    env: Any,
+    env_kwargs: Mapping[str, Any] | None,
+    features: np.ndarray | None,
+    step_time_limit: float | None,
 ) -> _SeedTrainer | None:
     """What makes the trainer of a seed in another process; None where the environment is an object."""
     if isinstance(env, gymnasium.Env):
         return None
     if not isinstance(env, str):
-        return _SeedTrainer(spec, env, step_time_limit, by_id=False)
+        return _SeedTrainer(spec, env, features, step_time_limit, by_id=False)
     # what is registered, not the id: the module that registered it need not be known there
     make = functools.partial(make_env, find_spec(env), dict(env_kwargs or {}))
-    return _SeedTrainer(spec, make, step_time_limit, by_id=True)
+    return _SeedTrainer(spec, make, features, step_time_limit, by_id=True)
 
 
 def env_for(

@@ -18,7 +18,7 @@ import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -55,8 +55,8 @@ class Build(Protocol):
     def modules(self) -> Sequence[str]:
         """What is worth importing once, before there are processes."""
 
-    def __call__(self, seed: int, arrays: Mapping[str, np.ndarray]) -> Any:
-        """The trainer that goes on from what was packed."""
+    def __call__(self, seed: int) -> Any:
+        """The trainer."""
 
 
 class Records(NamedTuple):
@@ -516,7 +516,7 @@ def _try(line: Connection, beat: Any) -> None:
         refused = None
         try:
             build, seed = line.recv()
-            _made(build, seed, {})
+            _made(build, seed)
         except Exception as fault:  # whatever an environment raises
             refused = f"{type(fault).__name__}: {fault}"
         line.send(refused)
@@ -531,7 +531,7 @@ def _work(line: Connection, beat: Any) -> None:
             build, seed, arrays = line.recv()
             pulse.seconds = (build.step_time_limit or 60.0) / _LOOKS
             pulse.start()
-            trainer = _made(build, seed, arrays)
+            trainer = _made(build, seed)
             state = trainer.unpack(arrays)
         except Exception as fault:  # whatever an environment raises
             line.send((f"{type(fault).__name__}: {fault}", False))
@@ -595,10 +595,10 @@ class _Pulse(threading.Thread):
                 os._exit(1)
 
 
-def _made(build: Build, seed: int, arrays: Mapping[str, np.ndarray]) -> Any:
+def _made(build: Build, seed: int) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the parent has made the same, and been told
-        return build(seed, arrays)
+        return build(seed)
 
 
 def _same(one: Arrays, other: Arrays) -> bool:
