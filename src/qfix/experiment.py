@@ -284,21 +284,25 @@ def keep_evaluations(run: Run, episodes: int, seed: int = 0, exploratory: bool =
         found["optimal"] = run.optimum()
     if run.folder is None:
         return
-    with Recorder.addition(run.folder) as store:
-        for policy, evaluation in found.items():
-            for i, value in enumerate(evaluation.returns):
-                samples = None if evaluation.samples is None else evaluation.samples[i]
-                store.add_evaluation(
-                    run.steps,
-                    run.spec.seeds[i],
-                    policy,
-                    float(value),
-                    0.0 if samples is None else float(samples.std()),
-                    exact=evaluation.exact,
-                    eval_seed=seed,
-                    episodes=evaluation.episodes,
-                    returns=samples,
-                )
+    try:
+        with Recorder.addition(run.folder) as store:
+            for policy, evaluation in found.items():
+                for i, value in enumerate(evaluation.returns):
+                    samples = None if evaluation.samples is None else evaluation.samples[i]
+                    store.add_evaluation(
+                        run.steps,
+                        run.spec.seeds[i],
+                        policy,
+                        float(value),
+                        0.0 if samples is None else float(samples.std()),
+                        exact=evaluation.exact,
+                        eval_seed=seed,
+                        episodes=evaluation.episodes,
+                        returns=samples,
+                    )
+    except FolderError as fault:
+        fault.run = run
+        raise
 
 
 def _checkpoint_of(path: Path, spec: RunSpec, wanted: int | str) -> Checkpoint | None:
