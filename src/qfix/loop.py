@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -106,7 +106,8 @@ def keep_while(
         if torn:
             # a second Ctrl-C, or a bug: the state may be half of a step, and the last checkpoint is whole
             recorder.event(run.steps, "interrupted", "at once; goes on from the last checkpoint")
-            recorder.close()
+            with suppress(FolderError):  # it must not take the place of what is being raised
+                recorder.close()
         else:
             _finish(run, recorder, begun_at, said)
 
@@ -133,14 +134,16 @@ def _finish(run: Any, recorder: Recorder, begun_at: int, said: str) -> None:
         if run.steps > begun_at or not list_checkpoints(recorder.folder):
             recorder.checkpoint(run.steps, run.trainer.pack(run.state), run.checkpoint_info())
         run.checkpoints_seen = list_checkpoints(recorder.folder)
-    except FolderError as fault:
-        fault.add_note(
-            "What was learned is in the `run` of this exception; run.save(...) keeps it elsewhere."
-        )
-        fault.run = run
-        raise
-    finally:
         recorder.close()
+    except BaseException as fault:
+        with suppress(FolderError):  # the first says what is wrong
+            recorder.close()
+        if isinstance(fault, FolderError):
+            fault.add_note(
+                "What was learned is in the `run` of this exception; run.save(...) keeps it elsewhere."
+            )
+            fault.run = run
+        raise
 
 
 def carry_on(run: Any, progress: bool | Progress = False) -> None:
