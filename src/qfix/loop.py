@@ -185,7 +185,8 @@ def _loop(run: Any, progress: bool | Progress) -> None:
         with _Interruption() as interruption, ExitStack() as stack:
             while (made := run.steps) < total and interruption.number is None:
                 seconds = time.perf_counter() - begun_at
-                if undecided and (run.workers is not None or seconds > _LOOK_SECONDS):
+                told = made > begun_with and seconds > _LOOK_SECONDS
+                if undecided and (run.workers is not None or told):
                     undecided = False
                     if (n := processes_due(run, seconds, made - begun_with)) > 1:
                         stack.enter_context(in_processes(run, n))

@@ -151,7 +151,7 @@ def processes_due(run: Any, seconds: float, made: int) -> int:
     if run.workers is not None:
         return min(run.workers, going)
     most = min(going, usable_cores())
-    if run.spec.driver != "live" or most < 2 or not run.build or not run.build.by_id or made == 0:
+    if run.spec.driver != "live" or most < 2 or not run.build or not run.build.by_id:
         return 1
     rest = seconds / made * (run.spec.total_steps - run.steps)
     return most if rest > WORTH_SECONDS and why_not(run.build) is None else 1
