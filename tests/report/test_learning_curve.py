@@ -121,7 +121,7 @@ def test_many_seeds_are_cut_and_their_mean_is_of_all():
     summary = summarise(qfix.train(GRID, total_steps=500, seeds=30))
     text = text_of(summary)
     assert "... 16 more" in text
-    seeds = [line for line in text.splitlines() if line.split() and line.split()[0].isdecimal()]
+    seeds = [line for line in text.splitlines() if len(line.split()) == 5 and line.split()[0].isdecimal()]
     assert len(seeds) == 14
 
 

@@ -256,6 +256,23 @@ def test_a_hundred_seeds_and_nothing_finite_stay_small(tmp_path):
     assert "Range of Q" in sections(root)["training"]
 
 
+def test_very_many_seeds_stay_small(tmp_path):
+    seeds = tuple(range(1_500))
+    recorder = Recorder.create(tmp_path / "run", RunSpec("Gone-v0", {}, "q_learning", {}, seeds, 100, "live"))
+    rng = np.random.default_rng(1)
+    for step in (50, 100):
+        recorder.store.add_metrics(step, seeds, ["td_error"], rng.normal(size=(1, 1_500)))
+    for seed in seeds:
+        recorder.store.add_episodes(seed, 0, 100, rng.normal(size=10), np.full(10, 10))
+        recorder.event(100, "seed_failed", f"seed {seed}: it fell")
+    recorder.close()
+    text = sections(read(tmp_path / "run"))
+    assert (tmp_path / "run" / "report.html").stat().st_size < 1_500_000
+    assert "the first 1,000 of 1,500" in text["result"]
+    assert "300 of 1,500 seeds drawn" in text["learning"]
+    assert "the first 100 of 1,500" in text["findings"]
+
+
 def test_ten_seeds_are_small(lake):
     write_page(lake)
     assert (lake / "report.html").stat().st_size < 200_000

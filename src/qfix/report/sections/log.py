@@ -24,7 +24,13 @@ def findings(dossier: Dossier) -> Html:
     parts: list[Child] = []
     if dossier.failures:
         rows = [[str(seed), said] for seed, said in list(dossier.failures.items())[:MOST_ALERTS]]
-        parts.append(table(["seed", "what ended it"], rows, "Seeds that failed", ["failed"] * len(rows)))
+        more = (
+            f", the first {MOST_ALERTS} of {len(dossier.failures):,}"
+            if len(rows) < len(dossier.failures)
+            else ""
+        )
+        caption = f"Seeds that failed{more}"
+        parts.append(table(["seed", "what ended it"], rows, caption, ["failed"] * len(rows)))
     if dossier.alerts:
         parts.append(_kinds(dossier.alerts))
         shown = dossier.alerts[:MOST_ALERTS]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -55,9 +56,9 @@ def verdict(dossier: Dossier) -> str:
     if n == 1:
         said = f"{who} {number_text(mean)}"
     else:
-        found = interval(values, "mean")
+        found = _interval(values, "mean")
         spread = ""
-        if np.isfinite([found.low, found.high]).all() and found.high > found.low:
+        if found is not None and np.isfinite([found.low, found.high]).all() and found.high > found.low:
             spread = f" (95 % interval {number_text(found.low)} to {number_text(found.high)})"
         said = f"{who} {number_text(mean)} on average over {n} seeds{spread}"
     standing = _standing(dossier, policy, values)
@@ -130,10 +131,12 @@ def _both(values: np.ndarray, learned: bool) -> Iterator[Html | str]:
     if not learned and len(set(values.tolist())) == 1:
         yield from (number_text(values[0]), number_text(values[0]), "")
         return
-    of_mean, of_iqm = interval(values, "mean"), interval(values, "iqm")
+    of_mean, of_iqm = _interval(values, "mean"), _interval(values, "iqm")
     yield _with_limits(float(values.mean()), of_mean)
     yield _with_limits(iqm(values), of_iqm)
-    methods = dict.fromkeys(_METHODS.get(each.method, each.method) for each in (of_mean, of_iqm))
+    methods = dict.fromkeys(
+        _METHODS.get(each.method, each.method) for each in (of_mean, of_iqm) if each is not None
+    )
     yield " and ".join(methods)
 
 
@@ -145,7 +148,13 @@ def _with_limits(value: float, found: Interval | None) -> Html:
 
 
 def _interval(values: np.ndarray, estimate: str) -> Interval | None:
-    return interval(values, estimate) if len(values) > 1 else None
+    """The interval by the method that suits; None for one seed, which shows no spread."""
+    return _intervals(tuple(values.tolist()), estimate) if len(values) > 1 else None
+
+
+@lru_cache(maxsize=32)  # picture, table and sentence ask for the same ones, and they are resampled
+def _intervals(values: tuple[float, ...], estimate: str) -> Interval:
+    return interval(values, estimate)
 
 
 def _remarks(dossier: Dossier) -> Iterator[Html]:
@@ -220,6 +229,7 @@ def _points(dossier: Dossier) -> Html:
     head = ["seed", *(POLICIES[p] for p in columns)]
     head += ["gap"] if dossier.gap else []
     head += ["episodes", "steps", "state"]
+    steps = _steps_of_seeds(dossier)
     rows, classes = [], []
     for seed in shown:
         cells: list[str] = [str(seed)]
@@ -229,7 +239,7 @@ def _points(dossier: Dossier) -> Html:
         if dossier.gap:
             cells.append(gap_text(dossier.gap.get(seed, np.nan)))
         each = dossier.episodes.get(seed)
-        cells += [f"{0 if each is None else len(each.returns):,}", f"{_steps_of(dossier, seed):,}"]
+        cells += [f"{0 if each is None else len(each.returns):,}", f"{steps[seed]:,}"]
         failure = dossier.failures.get(seed)
         rows.append([*cells, "ok" if failure is None else f"failed: {failure}"])
         classes.append("" if failure is None else "failed")
@@ -239,17 +249,20 @@ def _points(dossier: Dossier) -> Html:
     return details(name, made, open_=len(seeds) <= FEW_ROWS)
 
 
-def _steps_of(dossier: Dossier, seed: int) -> int:
-    """Steps that a seed is known to have made."""
-    last = 0
+def _steps_of_seeds(dossier: Dossier) -> dict[int, int]:
+    """Steps that each seed is known to have made; of one that failed, up to its last measurement or episode."""
+    last = dict.fromkeys(dossier.spec.seeds, 0)
     for series in dossier.metrics.values():
-        if seed in series.seeds:
-            known = series.steps[np.isfinite(series.values[series.seeds.index(seed)])]
-            last = max(last, int(known[-1])) if len(known) else last
-    each = dossier.episodes.get(seed)
-    if each is not None and len(each.ends):
-        last = max(last, int(each.ends[-1]))
-    return last if seed in dossier.failures else max(last, dossier.folder.steps)
+        known = np.isfinite(series.values)
+        ends = np.where(known.any(axis=1), len(series.steps) - 1 - known[:, ::-1].argmax(axis=1), -1)
+        for seed, end in zip(series.seeds, ends.tolist()):
+            if end >= 0:
+                last[seed] = max(last.get(seed, 0), int(series.steps[end]))
+    for seed, each in dossier.episodes.items():
+        if len(each.ends):
+            last[seed] = max(last.get(seed, 0), int(each.ends[-1]))
+    kept = dossier.folder.steps
+    return {seed: n if seed in dossier.failures else max(n, kept) for seed, n in last.items()}
 
 
 # Every seed on a line
@@ -303,8 +316,10 @@ def _strip(dossier: Dossier) -> Html:
 
 def _row(axes: Axes, dossier: Dossier, policy: str, scores: Scores, levels: dict[str, float]) -> Html:
     low, high = axes.x
-    values = np.array([x for x in scores.returns.values() if low <= x <= high])
-    outside = len(scores.returns) - len(values)
+    inside = _within(scores, low, high)
+    outside = len(scores.returns) - len(inside)
+    few = np.unique(np.linspace(0, len(inside) - 1, min(len(inside), MOST_ROWS)).astype(int))
+    inside = [inside[i] for i in few]
     shapes = []
     for name, level in levels.items():
         if low <= level <= high:
@@ -314,7 +329,7 @@ def _row(axes: Axes, dossier: Dossier, policy: str, scores: Scores, levels: dict
     if found is not None and np.isfinite([found.low, found.high]).all():
         a, b = axes.place([found.low, found.high], [0, 0])[:, 0]
         shapes.append(tag("path", d=f"M{a} {SIZE // 2}H{b}", class_="interval"))
-    for (seed, value), y in zip(_within(scores, low, high), _swarm(values, high - low)):
+    for (seed, value), y in zip(inside, _swarm([x for _, x in inside], high - low)):
         x = axes.place(value, 0)[0]
         failed = " failed" if seed in dossier.failures else ""
         name = tag("title", f"seed {seed}: {number_text(value)}{', failed' if failed else ''}")
@@ -334,7 +349,7 @@ def _within(scores: Scores, low: float, high: float) -> list[tuple[int, float]]:
     return [(seed, x) for seed, x in scores.returns.items() if low <= x <= high]
 
 
-def _swarm(values: np.ndarray, width: float) -> list[int]:
+def _swarm(values: Sequence[float], width: float) -> list[int]:
     """Heights that keep dots of nearly the same value apart, about the middle."""
     places: dict[int, int] = {}
     heights = []
