@@ -8,6 +8,7 @@ Nothing here knows how anything is learned. A family of algorithms gives a *trai
     policy(state, seed) -> Policy                predict, action_values, probabilities
     action_values(state, seed) -> array
     steps_done(state) -> list of int
+    trace(state, at_most, place) -> steps        the next episode of one seed, made as by advance and told
 
 with two laws: `advance(n)` then `advance(m)` is `advance(n + m)`, and `unpack(pack(s))` goes on as `s` would.
 """
