@@ -262,6 +262,32 @@ def test_an_environment_that_does_not_repeat_itself_is_told(tmp_path):
         replay(tmp_path / "walk", env=Moody)
 
 
+def test_an_episode_that_was_given_up_on_the_way_is_told(tmp_path):
+    """A fault in the middle of an episode; the environment is mended, the run resumed, and the episode begun again."""
+
+    class Falls(Walk):
+        sound = False
+        steps = 0
+
+        def step(self, action):
+            Falls.steps += 1
+            if Falls.steps == 398 and not Falls.sound:
+                raise RuntimeError("fell over")
+            return super().step(action)
+
+    with pytest.raises(EnvironmentFault, match="fell over") as fault:
+        walked(tmp_path, Falls)
+    before = len(fault.value.run.episodes.returns[0])
+    assert fault.value.run.episodes.lengths[0].sum() < 397  # it was in the middle
+    Falls.sound = True
+    run = qfix.resume(tmp_path / "walk", env=Falls)
+    assert len(run.episodes.returns[0]) > before + 1
+    for episode in range(before):
+        assert replay(tmp_path / "walk", episode=episode, env=Falls).total == run.episodes.returns[0][episode]
+    with pytest.raises(FolderError, match="an episode was given up on the way, as after a fault"):
+        replay(tmp_path / "walk", env=Falls)
+
+
 # On the terminal
 
 
