@@ -1,5 +1,6 @@
 """What is seen on a terminal, and Ctrl-C there. In a process of its own behind a pseudo-terminal."""
 
+import json
 import os
 import re
 import select
@@ -9,6 +10,8 @@ import sys
 import time
 
 import pytest
+
+import qfix
 
 pty = pytest.importorskip("pty", reason="pseudo-terminals are a thing of Unix")
 
@@ -43,7 +46,10 @@ class Terminal:
         """What has been written when it matches; with None, when the command has ended."""
         deadline = time.monotonic() + PATIENCE_SECONDS
         while pattern is None or not re.search(pattern, self.text):
-            assert time.monotonic() < deadline, self.text
+            if time.monotonic() >= deadline:
+                self.process.kill()
+                self.process.wait()
+                raise AssertionError(self.text)
             if select.select([self.screen], [], [], 0.1)[0]:
                 try:
                     self.text += os.read(self.screen, 65536).decode(errors="replace")
@@ -70,7 +76,8 @@ def test_ctrl_c_while_learning_ends_with_what_was_learned(tmp_path):
     assert "optimal" in terminal.text
     assert (tmp_path / "kept" / "figures" / "values.png").exists()
     assert "Traceback" not in terminal.text
-    assert terminal.text.rstrip().endswith("values.png")
+    assert terminal.text.rstrip().endswith(f"Interrupted. Go on with it: qfix resume {out}")
+    assert "kept" in terminal.text
 
 
 def test_sigterm_while_learning_does_too(tmp_path):
@@ -80,7 +87,50 @@ def test_sigterm_while_learning_does_too(tmp_path):
     terminal.read_until(r"M steps/s")
     os.kill(terminal.pid, signal.SIGTERM)
     assert terminal.exit_code() == 143
-    assert (tmp_path / "kept" / "result.json").exists()
+    assert "Go on with it: qfix resume" in terminal.text
+    assert json.loads((tmp_path / "kept" / "result.json").read_text())["status"] == "interrupted"
+
+
+def test_ctrl_c_while_resuming_ends_so_too_and_nothing_is_lost(tmp_path):
+    out = str(tmp_path / "kept")
+    qfix.train("FrozenLake-v1", total_steps=1_000, out=out)
+    terminal = Terminal("resume", out, "--total-steps", "1e12", "--no-pictures")
+    terminal.read_until(r"M steps/s")
+    terminal.type_ctrl_c()
+    assert terminal.exit_code() == 130
+    assert "Restored: " in terminal.text
+    assert terminal.text.rstrip().endswith(f"Interrupted. Go on with it: qfix resume {out}")
+    run = qfix.load(out)
+    assert run.steps > 1_000
+    assert json.loads((tmp_path / "kept" / "result.json").read_text())["steps"] == run.steps
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path):
+    terminal = Terminal("train", "MountainCar", "--total-steps", "1e9", "--out", str(tmp_path / "kept"))
+    terminal.read_until(r"k steps/s")
+    os.kill(terminal.pid, signal.SIGSTOP)  # so that both are there when it wakes up
+    os.kill(terminal.pid, signal.SIGINT)
+    os.kill(terminal.pid, signal.SIGTERM)
+    os.kill(terminal.pid, signal.SIGCONT)
+    assert terminal.exit_code() in (130, 143)
+    assert "Traceback" not in terminal.text
+    assert "Go on with it: qfix resume" in terminal.text
+    assert qfix.load(tmp_path / "kept").status == "interrupted"
+
+
+@pytest.mark.parametrize("words", [("evaluate", "--episodes", "1e9"), ("play", "--episodes", "1e9", "--pause", "1")])
+def test_ctrl_c_in_other_commands_is_one_line(tmp_path, words):
+    command, *options = words
+    out = str(tmp_path / "kept")
+    env = "FrozenLake-v1" if command == "play" else "Blackjack-v1"
+    qfix.train(env, total_steps=100, out=out, eval_episodes=0)
+    terminal = Terminal(command, out, *options)
+    terminal.read_until("start" if command == "play" else "evaluating")
+    terminal.type_ctrl_c()
+    assert terminal.exit_code() == 130
+    assert "Traceback" not in terminal.text
+    assert terminal.text.count("Interrupted.") == 1
+    assert terminal.text.rstrip().endswith("Interrupted.")
 
 
 def test_ctrl_c_before_learning_is_one_line(tmp_path):
@@ -91,7 +141,9 @@ def test_ctrl_c_before_learning_is_one_line(tmp_path):
     terminal.type_ctrl_c()
     assert terminal.exit_code() == 130
     assert "Traceback" not in terminal.text
-    assert re.search(r"\x1b\[\?25h\r\x1b\[KInterrupted\.\s*$", terminal.text), "and the cursor is back"
+    said = r"\x1b\[\?25h\r\x1b\[KInterrupted\. Go on with it: qfix resume \S+\s*$"
+    assert re.search(said, terminal.text), "and the cursor is back"
+    assert qfix.load(tmp_path / "kept").steps == 0, "nothing was learned, and it can be gone on with"
 
 
 def test_colours_are_left_out_where_they_are_not_wanted():

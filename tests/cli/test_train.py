@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import qfix
+import qfix.stats
 
 SHORT = ("--total-steps", "20_000")
 
@@ -25,7 +26,8 @@ def test_a_first_run_says_how_good_it_is_and_where_it_is(qfix_command, tmp_path)
     assert "kept in runs/frozenlake-q_learning" in words
     kept = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*")}
     folder = "runs/frozenlake-q_learning"
-    assert {f"{folder}/result.json", f"{folder}/state.safetensors"} < kept
+    assert {f"{folder}/result.json", f"{folder}/spec.json", f"{folder}/metrics.db"} < kept
+    assert f"{folder}/checkpoints/000000020000/state.safetensors" in kept
     assert {f"{folder}/figures/values.png", f"{folder}/figures/learning_curve.png"} < kept
 
 
@@ -43,6 +45,18 @@ def test_json_is_one_document_with_all_of_it(qfix_command):
     assert document["folder"] == "runs/frozenlake-q_learning"
     assert document["figures"] == []
     assert json.loads(Path("runs/frozenlake-q_learning/result.json").read_text()) == document
+    assert (document["n_seeds"], document["n_failed"], document["failures"]) == (2, 0, {})
+    assert document["estimates"]["mean"] == interval_dict(run.evaluate().returns, "mean")
+    assert document["estimates"]["iqm"] == interval_dict(run.evaluate().returns, "iqm")
+    assert document["versions"] == qfix.RunSpec.load("runs/frozenlake-q_learning").versions
+    assert (document["steps"], document["spec"]["total_steps"]) == (20_000, 20_000)
+    assert document["seconds"] > 0
+
+
+def interval_dict(scores, of):
+    found = qfix.stats.interval(scores, of)
+    assert found.n == 2
+    return {**vars(found)}
 
 
 def test_folders_are_numbered_and_empty_ones_used(qfix_command, tmp_path):
@@ -100,7 +114,12 @@ def test_help_has_the_options_of_train_an_algorithm_and_an_environment(qfix_comm
         ("train FrozenLake --seeds 1,1", 2, "must not repeat a seed"),
         ("train FrozenLake --seeds", 2, "The '--seeds' option needs a value"),
         ("train FrozenLake --total-steps 0", 2, "The '--total-steps' option of train must be"),
-        ("train FrozenLake --eval-episodes 0", 2, "The '--eval-episodes' option must be at least 1"),
+        ("train FrozenLake --eval-episodes -1", 2, "The '--eval-episodes' option of train must be a whole number, 0"),
+        ("train FrozenLake --metrics-every 0", 2, "The '--metrics-every' option of train must be"),
+        ("train FrozenLake --workers 0", 2, "The '--workers' option of train must be"),
+        ("train FrozenLake --checkpoint-seconds -1", 2, "The '--checkpoint-seconds' option of train must be"),
+        ("train FrozenLake --track tensorbord", 2, "Did you mean 'tensorboard'?"),
+        ("train FrozenLake --resume --out none", 2, "The '--resume' option needs a folder"),
         ("train FrozenLake --driver fast", 2, "must be one of auto, compiled, live"),
         ("train FrozenLake --env.map_nam 8x8", 2, "Did you mean '--env.map-name'?"),
         ("train FrozenLake --env.map-name", 2, "The '--env.map-name' option needs a value"),
@@ -127,7 +146,7 @@ def test_a_warning_is_one_line_too(qfix_command):
 
     with warnings.catch_warnings():
         warnings.simplefilter("default")
-        line = "train qfix/Grid4x3-v0 --alpha 0.1 --require-convergence --total-steps 100 --out none"
+        line = "train qfix/Grid4x3-v0 --alpha 0.1 --require-convergence --total-steps 100 --out none --no-progress"
         answer = qfix_command(*line.split())
     assert answer.code == 0
     assert answer.err.startswith("Warning: ")

@@ -10,6 +10,7 @@ from typing import Any
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
 from qfix.cli.kept import ENV, checkpoint_named, folder_named, load_trained
+from qfix.cli.result import waiting
 from qfix.errors import FolderError, LockedError, OptionError
 
 _USAGE = "qfix evaluate FOLDER [--option value ...]"
@@ -56,10 +57,11 @@ def _evaluate(kept: Any, folder: Path, own: dict[str, Any]) -> int:
     from qfix.report.summary import summarise
 
     refused = None
-    try:
-        keep_evaluations(kept, own["episodes"], own["seed"], exploratory=True)
-    except FolderError as fault:
-        refused = fault  # what was found is in the run's memory
+    with waiting(kept.model is None and not own["json"]):
+        try:
+            keep_evaluations(kept, own["episodes"], own["seed"], exploratory=True)
+        except FolderError as fault:
+            refused = fault  # what was found is in the run's memory
     summary = summarise(kept, own["episodes"], own["seed"], exploratory=True)
     told = "" if refused is None else f"Not kept. {refused}"
     if own["json"]:

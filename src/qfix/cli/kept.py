@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,13 @@ def folder_named(words: Sequence[str], command: str, ending: str = "") -> Path:
     return Path(words[0])
 
 
-def load_run(folder: Path, env: str | None = None, checkpoint: int | str = "last", python: str = "") -> Any:
+def load_run(
+    folder: Path,
+    env: str | None = None,
+    checkpoint: int | str = "last",
+    python: str = "",
+    step_time_limit: float | None = None,
+) -> Any:
     """The run kept in a folder.
 
     Args:
@@ -45,6 +52,7 @@ def load_run(folder: Path, env: str | None = None, checkpoint: int | str = "last
         env: id of its environment, where the folder does not tell or is not trusted.
         checkpoint: "last", "best" or a step.
         python: what to do with the run in Python, where the shell cannot make its environment: ".resume()".
+        step_time_limit: seconds that a step of a live environment may take; None for the usual.
 
     Raises:
         FolderError, CheckpointError: there is no such run or checkpoint, or it is damaged.
@@ -52,24 +60,18 @@ def load_run(folder: Path, env: str | None = None, checkpoint: int | str = "last
     """
     from qfix.experiment import load
 
-    spec = refuse_object(folder, env, python)
-    try:
-        return load(folder, env, checkpoint)
-    except OptionError as error:
-        raise OptionError(_as_typed(str(error))) from error
-    except UnknownNameError as error:
-        if env is not None or "environment" not in str(error):
-            raise
-        told = f"If a module registers it, name both: --env module:{spec.env}"
-        raise UnknownNameError(f"The run in {folder} cannot be loaded. {error} {told}") from error
+    limit = {} if step_time_limit is None else {"step_time_limit": step_time_limit}
+    with asked_in_shell(folder, env, python):
+        return load(folder, env, checkpoint, **limit)
 
 
-def refuse_object(folder: Path, env: str | None, python: str = "") -> Any:
-    """The spec of a run, if a shell can make its environment.
+@contextmanager
+def asked_in_shell(folder: Path, env: str | None = None, python: str = "") -> Iterator[None]:
+    """Errors over the environment of a run are in the words of the command line; see `load_run`.
 
     Raises:
         FolderError: there is no run in the folder.
-        OptionError: its environment was passed as an object.
+        OptionError: its environment was passed as an object, which a shell cannot make.
     """
     from qfix.runs import RunFolder
 
@@ -79,7 +81,17 @@ def refuse_object(folder: Path, env: str | None, python: str = "") -> Any:
             f"The run in {folder} was trained in an environment that was passed as an object ({spec.env}), which a "
             f"shell cannot make. Load it in Python: qfix.load({str(folder)!r}, env=lambda: MyEnv()){python}"
         )
-    return spec
+    try:
+        yield
+    except OptionError as error:
+        message = re.sub(r"The 'env' parameter of \w+", "The '--env' option", str(error))
+        message = re.sub(r"Use \w+\(folder, (?:\.\.\., )?env='?([^')]+)'?\)", r"Write --env \1", message)
+        raise OptionError(message) from error
+    except UnknownNameError as error:
+        if env is not None or "environment" not in str(error):
+            raise
+        told = f"If a module registers it, name both: --env module:{spec.env}"
+        raise UnknownNameError(f"{error} {told}") from error
 
 
 def load_trained(
@@ -124,9 +136,3 @@ def checkpoint_named(text: str | None) -> int | str:
         raise OptionError(
             f"The '--checkpoint' option {rule}. Got {text!r}. Write --checkpoint best."
         ) from None
-
-
-def _as_typed(message: str) -> str:
-    """An error of `load` in the words of the command line."""
-    message = message.replace("The 'env' parameter of load", "The '--env' option")
-    return re.sub(r"Use load\(folder, env='?([^')]+)'?\)", r"Write --env \1", message)

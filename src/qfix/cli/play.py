@@ -63,9 +63,9 @@ def run(arguments: list[str]) -> int:
         )
     except OptionError as error:
         raise OptionError(read.as_typed(str(error), OPTIONS)) from error
-    for i, (returned, lasted) in enumerate(zip(played.returns, played.lengths, strict=True)):
-        print(f"episode {i}: return {returned:g}, {lasted:,} steps")
     if played.path is not None:
+        for i, (returned, lasted) in enumerate(zip(played.returns, played.lengths, strict=True)):
+            print(f"episode {i + 1}: return {returned:g}, {lasted:,} steps")
         print(f"film  {played.path}")
     return 0
 

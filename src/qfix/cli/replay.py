@@ -6,7 +6,7 @@ from typing import Any
 
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
-from qfix.cli.kept import ENV, folder_named, refuse_object
+from qfix.cli.kept import ENV, asked_in_shell, folder_named
 from qfix.cli.play import pause_of
 from qfix.errors import OptionError
 
@@ -37,12 +37,12 @@ def run(arguments: list[str]) -> int:
     own |= read.understand(words.options, OPTIONS, "qfix replay")
     folder = folder_named(words.positional, "qfix replay", " --seed 0 --episode 812")
     pause = pause_of(own["pause"])
-    refuse_object(folder, own["env"], "; then qfix.playback.replay")
     from qfix.playback import replay, show
 
     try:
-        episode = replay(folder, own["seed"], own["episode"], own["env"])
-        show(episode, own["env"], pause_seconds=pause)
+        with asked_in_shell(folder, own["env"], "; qfix.playback.replay takes env, too"):
+            episode = replay(folder, own["seed"], own["episode"], own["env"])
+            show(episode, own["env"], pause_seconds=pause)
     except OptionError as error:
         raise OptionError(read.as_typed(str(error), OPTIONS)) from error
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,27 @@ from qfix.errors import EnvironmentFault, FolderError, Interrupted, LockedError,
 
 OPTIONS = (
     Option(
+        "workers",
+        "Processes that train seeds at the same time; results do not depend on it. By default one a core where that "
+        "is quicker.",
+        read.whole,
+        "N",
+    ),
+    Option(
+        "checkpoint-seconds",
+        "Time between two checkpoints; longer where one takes long to write.",
+        read.number,
+        "X",
+        "10",
+    ),
+    Option(
+        "step-time-limit",
+        "Seconds that a step of a live environment may take before its seed has failed.",
+        read.number,
+        "X",
+        "60",
+    ),
+    Option(
         "track",
         "Mirror the metrics: tensorboard (files in the folder of the run), wandb, or both with a comma.",
         read.word,
@@ -27,6 +48,7 @@ OPTIONS = (
     Option("no-progress", "No progress bar."),
     Option("no-pictures", "Draw nothing."),
 )
+_OF_TRAINING = ("workers", "checkpoint_seconds", "step_time_limit")
 _MOST_FAILURES = 3  # that are told in full; result.json has all
 
 
@@ -59,9 +81,12 @@ class Wishes(NamedTuple):
         return f"Interrupted. {self.how_to_go_on}"
 
 
-def trackers(own: dict[str, Any]) -> list[str]:
-    """Names in the --track option."""
-    return [name.strip() for name in (own["track"] or "").split(",") if name.strip()]
+def of_training(own: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters of `train` and `resume` that do not change what comes out, as far as they were given."""
+    given = {name: own[name] for name in _OF_TRAINING if own[name] is not None}
+    if own["track"]:
+        given["track"] = [name.strip() for name in own["track"].split(",") if name.strip()]
+    return given
 
 
 def conclude(training: Callable[[], Any], wishes: Wishes) -> int:
@@ -133,7 +158,7 @@ def _show(run: Any, wishes: Wishes, fault: QfixError | None) -> list[QfixError]:
     elif run.status == "interrupted" and run.model is None and wishes.folder is not None:
         unevaluated = "as the training was interrupted"
     try:
-        with _waiting(run.model is None and not unevaluated and wishes.progress):
+        with waiting(run.model is None and not unevaluated and wishes.progress):
             summary = summarise(run, unevaluated=unevaluated)
     except EnvironmentFault as failed:
         errors.append(failed)
@@ -166,7 +191,7 @@ def _keep(summary: Any, document: dict[str, Any], folder: Path, pictures: bool) 
         yield folder_error("draw into", folder / "figures", refused)
 
 
-def _waiting(long: bool) -> AbstractContextManager[object]:
+def waiting(long: bool) -> AbstractContextManager[object]:
     """Say on a terminal what takes its time: an evaluation that cannot be computed has to be played."""
     if not long or not sys.stderr.isatty():
         return nullcontext()
@@ -196,6 +221,7 @@ def _print_result(summary: Any, document: dict[str, Any], kept: bool) -> None:
     console.print()
     console.print(result_table(summary))
     if run.alerts:
+        console.print()
         number = f"{len(run.alerts)} alerts, the last of" if len(run.alerts) > 1 else "1 alert, of"
         console.print(f"{number} {alert_text(run.alerts[-1])}", style="yellow", markup=False)
     if document["folder"] is None or not kept:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
 from qfix.cli.kept import ENV, folder_named, load_run, resume_command
 from qfix.cli.result import OPTIONS as RESULT_OPTIONS
-from qfix.cli.result import Wishes, conclude, keep_evaluated, trackers
+from qfix.cli.result import Wishes, conclude, keep_evaluated, of_training
 from qfix.cli.signals import say_when_stopped
 from qfix.errors import OptionError
 
@@ -43,26 +43,37 @@ def run(arguments: list[str]) -> int:
     own |= read.understand(words.options, OPTIONS, "qfix resume")
     folder = folder_named(words.positional, "qfix resume")
     wishes = Wishes.of(own, folder, own["env"])
-    kept = load_run(folder, own["env"], python=".resume()")
+    kept = load_run(folder, own["env"], python=".resume()", step_time_limit=own["step_time_limit"])
     try:
-        return go_on(kept, wishes, own["total_steps"], trackers(own))
+        return go_on(kept, wishes, own["total_steps"], own)
     except OptionError as error:
         raise OptionError(read.as_typed(str(error), OPTIONS)) from error
 
 
-def go_on(kept: Any, wishes: Wishes, total_steps: int | None, track: Sequence[str]) -> int:
-    """Go on with a run that was loaded; returns the exit code."""
+def go_on(kept: Any, wishes: Wishes, total_steps: int | None, own: Mapping[str, Any]) -> int:
+    """Go on with a run that was loaded; returns the exit code.
+
+    Args:
+        kept: the run.
+        wishes: how its result is to be given.
+        total_steps: to extend it, or None.
+        own: the options that were typed.
+    """
     if kept.steps == (kept.spec.total_steps if total_steps is None else total_steps):
         said = f"{wishes.folder} is finished: all {kept.steps:,} steps of each seed are made."
         extend = resume_command(str(wishes.folder), wishes.env, "--total-steps", f"{2 * kept.steps}")
         print(f"{said}\nTo extend it: {extend}", file=sys.stderr if wishes.json else sys.stdout)
         return 0
     total = kept.spec.total_steps if total_steps is None else total_steps
-    print(f"Restored: {'; '.join(kept.restored)}. To go: {total - kept.steps:,} steps.", file=sys.stderr)
+    if total > kept.steps:
+        print(f"Restored: {'; '.join(kept.restored)}. To go: {total - kept.steps:,} steps.", file=sys.stderr)
     say_when_stopped(lambda: wishes.farewell)
 
+    how = of_training(own)
+    how.pop("step_time_limit", None)  # the environments are made already
+
     def training() -> Any:
-        kept.resume(total_steps, wishes.progress, track)
+        kept.resume(total_steps, wishes.progress, **how)
         keep_evaluated(kept)
         return kept
 

@@ -105,11 +105,11 @@ def _print(rows: list[Row], root: Path) -> None:
         table.add_column(name, no_wrap=True)
     for row in rows:
         style = {"damaged": "red", "failed": "red", "running": "green"}.get(row.status, "")
-        name, about = Text(_below(row, root)), [row.algorithm or "", row.env or ""]
+        told, about = Text(_below(row, root)), [row.algorithm or "", row.env or ""]
         if narrow:
-            name.append(f"\n  {about[0]} on {about[1]}" if about[0] else "", "dim")
+            told.append(f"\n  {about[0]} on {about[1]}" if about[0] else "", "dim")
             about = []
-        table.add_row(name, *map(Text, (*about, *_progress(row))), Text(row.status, style), Text(_age(row)))
+        table.add_row(told, *map(Text, (*about, *_progress(row))), Text(row.status, style), Text(_age(row)))
     console.print(table)
     damaged = [row for row in rows if row.fault is not None]
     if damaged:
@@ -139,11 +139,11 @@ def _age(row: Row) -> str:
 def short(count: int) -> str:
     """A number of steps, in three digits.
 
-    >>> [short(n) for n in (800, 20_000, 1_500_000, 1_234_567, 3_000_000_000_000)]
-    ['800', '20k', '1.5M', '1.23M', '3T']
+    >>> [short(n) for n in (800, 20_000, 1_234_567, 999_999, 3_000_000_000_000)]
+    ['800', '20k', '1.23M', '1M', '3T']
     """
     for size, unit in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if count >= size:
+        if count >= 0.9995 * size:
             return f"{count / size:.3g}{unit}"
     return str(count)
 

@@ -42,7 +42,9 @@ def load_same_run(
         raise OptionError(
             f"{folder} holds another run: {spec.algorithm} on {spec.env}, and not {name} on {env_id}. {_remedy(folder)}"
         )
-    kept = load_run(folder, env if ":" in env else None, python=".resume()")
+    kept = load_run(
+        folder, env if ":" in env else None, python=".resume()", step_time_limit=own["step_time_limit"]
+    )
     asked = _asked(kept, env_kwargs, options, own, made)
     found = spec.differences(asked)
     if not found:

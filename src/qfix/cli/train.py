@@ -19,7 +19,7 @@ from qfix.cli.environment import (
     with_truths,
 )
 from qfix.cli.result import OPTIONS as RESULT_OPTIONS
-from qfix.cli.result import Wishes, conclude, trackers
+from qfix.cli.result import Wishes, conclude, of_training
 from qfix.cli.signals import say_when_stopped
 from qfix.errors import EnvironmentFault, OptionError, QfixError
 
@@ -114,7 +114,7 @@ def _train(
             from qfix.cli.same_run import load_same_run
 
             kept = load_same_run(folder, env, env_kwargs, name, options, own, made)
-            return go_on(kept, Wishes.of(own, folder, env), None, trackers(own))
+            return go_on(kept, Wishes.of(own, folder, env), None, own)
     elif own["out"] is None:
         folder = _free_folder(env_id, name)
 
@@ -133,7 +133,7 @@ def _train(
             require_convergence=bool(own["require_convergence"]),
             metrics_every=own["metrics_every"],
             eval_episodes=own["eval_episodes"],
-            track=trackers(own),
+            **of_training(own),
             **options,
         )
 
@@ -143,8 +143,10 @@ def _train(
         try:
             return conclude(training, wishes)
         except OptionError:
+            if own["out"] is not None or own["resume"]:
+                raise
             # two that begin at once find the same name free, and one of them is later
-            free = None if own["out"] is not None or own["resume"] else _free_folder(env_id, name)
+            free = _free_folder(env_id, name)
             if free == folder:
                 raise
             folder = free
