@@ -120,7 +120,8 @@ def _budget(dossier: Dossier) -> str:
 def _time(dossier: Dossier) -> str:
     if dossier.run is None or dossier.run.seconds <= 0:
         return ""
-    return f"{dossier.run.seconds:,.1f} s, compiling included"
+    seconds = dossier.run.seconds
+    return f"{seconds:,.1f} s, compiling included" if seconds >= 1 else f"{seconds:.2g} s, compiling included"
 
 
 def _footer(dossier: Dossier) -> Html:

@@ -68,7 +68,8 @@ def learning(dossier: Dossier) -> Html:
     drawn += _lines(curve.steps, curve.returns, seeds, dossier, _POINTS)
     drawn.append(Line(curve.steps, thick, "mean", "mean, smoothed"))
     drawn += [Mark(axes.x[1], y, "dot", f"greedy policy: {number_text(y)}") for y in ends[:MOST_SEEDS]]
-    keys = [*seed_keys(dossier, seeds), Key("mean", "their mean, smoothed" if n > 1 else "smoothed")]
+    thin = seed_keys(dossier, seeds) if n > 1 else [Key("seed", "mean of a stretch")]
+    keys = [*thin, Key("mean", "their mean, smoothed" if n > 1 else "smoothed")]
     keys += [Key("dot", f"greedy policy{'' if n == 1 else ' of each seed'}")] if len(ends) else []
     far = []
     for name, level in levels.items():

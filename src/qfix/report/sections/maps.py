@@ -107,7 +107,7 @@ def _grid(run: Run, n_states: int, layout: GridLayout) -> Html:
             caption_of(run.env),
         ]
     )
-    width = max(190, layout.columns * (LEAST + 6))  # panels stand side by side where each has so much room
+    width = max(140, layout.columns * (LEAST + 6))  # panels stand side by side where each has so much room
     maps = tag("div", *figures, class_="maps", style=f"--w:{width}px")
     return joined([tag("p", note, class_="note"), maps, _value_key(scale)])
 
@@ -218,4 +218,4 @@ def _decades(found: Visits) -> Html:
     caption = "State-action pairs by how often they were updated" + (
         f", {seeds} seeds together" if seeds > 1 else ""
     )
-    return table(["updates", "pairs", "share", ""], made, caption)
+    return table(["updates", "pairs", "share", ""], made, caption, tight=True)

@@ -10,12 +10,12 @@ import numpy as np
 from qfix.evaluation import LONGEST_EPISODE
 from qfix.report.chart import SIZE, Axes, listed, number_text, percent, span, ticks
 from qfix.report.dossier import Dossier, Scores
-from qfix.report.markup import Html, details, joined, section, table, tag
+from qfix.report.markup import Html, details, joined, plain, section, table, tag
 from qfix.report.tables import gap_text
 from qfix.stats import interval, iqm
 from qfix.stats.intervals import FEW_SEEDS, Interval
 
-FEW_ROWS, MOST_ROWS = 12, 1_000
+FEW_ROWS, MOST_ROWS = 5, 1_000
 """Seeds up to which the table of all points is unfolded, and that it lists at all."""
 
 POLICIES = {
@@ -177,11 +177,10 @@ def _remarks(dossier: Dossier) -> Iterator[Html]:
     judged = main_scores(dossier)
     if judged is not None and len(judged[1].returns) > 1:
         found = _interval(np.array(list(judged[1].returns.values())), "iqm")
-        level = f"{0.95:.0%}"
         lines.append(
             tag(
                 "span",
-                f"Intervals: {level} confidence, over the seeds. IQM: the mean of the middle half of them.",
+                "Intervals: 95 % confidence, over the seeds. IQM: the mean of the middle half of them.",
             )
         )
         if found is not None and found.note:
@@ -206,7 +205,8 @@ def _remarks(dossier: Dossier) -> Iterator[Html]:
             when = f"{POLICIES[policy]}: evaluated at step {scores.step:,}, before what is recorded since."
             lines.append(tag("span", when))
     if "greedy" not in dossier.scores:
-        lines.append(tag("span", "The greedy policy was not evaluated: `qfix evaluate` does that."))
+        ask = (tag("code", "qfix evaluate"), " does that.")
+        lines.append(tag("span", "The greedy policy was not evaluated: ", *ask))
     model = None if dossier.run is None else dossier.run.model
     if model is not None and model.max_episode_steps is None and "greedy" in dossier.scores:
         lines.append(tag("span", f"Episodes of an evaluation are cut at {LONGEST_EPISODE:,} steps."))
@@ -241,10 +241,10 @@ def _points(dossier: Dossier) -> Html:
         each = dossier.episodes.get(seed)
         cells += [f"{0 if each is None else len(each.returns):,}", f"{steps[seed]:,}"]
         failure = dossier.failures.get(seed)
-        rows.append([*cells, "ok" if failure is None else f"failed: {failure}"])
+        rows.append([*cells, "ok" if failure is None else f"failed: {plain(failure, 120)}"])
         classes.append("" if failure is None else "failed")
     more = "" if len(shown) == len(seeds) else f"; the first {len(shown):,} of {len(seeds):,}"
-    made = table(head, rows, f"Every seed by itself{more}", classes)
+    made = table(head, rows, f"Seed by seed{more}", classes)
     name = f"All points: {len(seeds):,} seeds" if len(seeds) > 1 else "The seed by itself"
     return details(name, made, open_=len(seeds) <= FEW_ROWS)
 
