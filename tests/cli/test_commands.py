@@ -35,7 +35,11 @@ def test_the_version_is_printed(qfix_command):
     ("words", "code", "message"),
     [
         (["trian"], 2, "There is no command 'trian'. Did you mean 'train'?"),
-        (["zzz"], 2, "There is no command 'zzz'. There are: train, resume, evaluate, compare, report, play, replay, solve, list."),
+        (
+            ["zzz"],
+            2,
+            "'zzz'. There are: train, resume, evaluate, compare, report, play, replay, solve, list.",
+        ),
         (["--seeds"], 2, "There is no option '--seeds'"),
         (["list", "algoritms"], 2, "There is no list 'algoritms'. Did you mean 'algorithms'?"),
         (["list", "--all"], 2, "There is no option '--all'"),

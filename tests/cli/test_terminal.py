@@ -118,7 +118,9 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path):
     assert qfix.load(tmp_path / "kept").status == "interrupted"
 
 
-@pytest.mark.parametrize("words", [("evaluate", "--episodes", "1e9"), ("play", "--episodes", "1e9", "--pause", "1")])
+@pytest.mark.parametrize(
+    "words", [("evaluate", "--episodes", "1e9"), ("play", "--episodes", "1e9", "--pause", "1")]
+)
 def test_ctrl_c_in_other_commands_is_one_line(tmp_path, words):
     command, *options = words
     out = str(tmp_path / "kept")

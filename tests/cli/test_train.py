@@ -114,7 +114,11 @@ def test_help_has_the_options_of_train_an_algorithm_and_an_environment(qfix_comm
         ("train FrozenLake --seeds 1,1", 2, "must not repeat a seed"),
         ("train FrozenLake --seeds", 2, "The '--seeds' option needs a value"),
         ("train FrozenLake --total-steps 0", 2, "The '--total-steps' option of train must be"),
-        ("train FrozenLake --eval-episodes -1", 2, "The '--eval-episodes' option of train must be a whole number, 0"),
+        (
+            "train FrozenLake --eval-episodes -1",
+            2,
+            "The '--eval-episodes' option of train must be a whole number, 0",
+        ),
         ("train FrozenLake --metrics-every 0", 2, "The '--metrics-every' option of train must be"),
         ("train FrozenLake --workers 0", 2, "The '--workers' option of train must be"),
         ("train FrozenLake --checkpoint-seconds -1", 2, "The '--checkpoint-seconds' option of train must be"),

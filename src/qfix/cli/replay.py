@@ -39,10 +39,11 @@ def run(arguments: list[str]) -> int:
     pause = pause_of(own["pause"])
     from qfix.playback import replay, show
 
-    try:
-        with asked_in_shell(folder, own["env"], "; qfix.playback.replay takes env, too"):
+    with asked_in_shell(folder, own["env"], "; qfix.playback.replay takes env, too"):
+        try:
             episode = replay(folder, own["seed"], own["episode"], own["env"])
             show(episode, own["env"], pause_seconds=pause)
-    except OptionError as error:
-        raise OptionError(read.as_typed(str(error), OPTIONS)) from error
+        except OptionError as error:
+            typed = [option for option in OPTIONS if option is not ENV]
+            raise OptionError(read.as_typed(str(error), typed)) from error
     return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qfix.cli.kept import load_run
-from qfix.errors import OptionError
+from qfix.errors import ModelError, OptionError
 
 
 def load_same_run(
@@ -66,16 +66,21 @@ def _asked(
 ) -> Any:
     """The spec of the run that would be begun; its algorithm and environment are those of the kept one."""
     from qfix.envs.make import make_env
-    from qfix.experiment import make_config
+    from qfix.experiment import known_model, make_config
 
     spec = kept.spec
+    config = make_config(spec.algorithm, options)
+    try:
+        model = known_model(made, config.gamma)
+    except ModelError:
+        model = None  # as `train` has it: such a table is not looked at
     seeds = own["seeds"] or 1
     seeds = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     trainer = type(kept.trainer)(
-        make_config(spec.algorithm, options),
+        config,
         made,
         lambda: make_env(spec.env, env_kwargs),
-        kept.model,
+        model,
         seeds,
         own["driver"] or "auto",
         spec.snapshot_episodes,
