@@ -84,7 +84,7 @@ class _Seed:
     packed: Arrays  # names without the seed's place
     steps: int
     episodes: int
-    since: list[tuple[str, int]] = field(default_factory=list)  # what it has done since it was packed
+    since: list[tuple[str, int]] = field(default_factory=list)  # what it has been through since it was packed
     process: Any = None
     line: Connection | None = None
     beat: Any = None  # counted up while it moves
@@ -392,10 +392,10 @@ class SeedProcesses:
         if i in self._mourned:
             return  # in making its steps again: what was packed is all there is
         self._mourned.add(i)
-        done, seed.since = seed.since, []
+        finished, seed.since = seed.since, []
         try:
             kept = f"What was learned until step {seed.steps:,} is kept"
-            if done and not self._make_again(i, done):
+            if finished and not self._make_again(i, finished):
                 kept = "What was learned when it was packed last is kept, as its process died once more on the way"
         finally:
             _end_line(seed)
@@ -404,13 +404,13 @@ class SeedProcesses:
             f"{said}. {kept}; mend what the environment does in native code, or give it more memory or time."
         )
 
-    def _make_again(self, i: int, done: list[tuple[str, int]]) -> bool:
+    def _make_again(self, i: int, finished: list[tuple[str, int]]) -> bool:
         """Bring a seed to where it had answered last, in another process, and pack it there: nothing is random."""
         self._start(i)
         begun = self._ask([i], "begin")
         if i not in begun or begun[i][0] is not None:
             return False
-        for kind, argument in done:
+        for kind, argument in finished:
             if i not in self._ask([i], kind, argument):
                 return False
         answers = self._ask([i], "pack")

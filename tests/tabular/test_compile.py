@@ -1,11 +1,15 @@
+import fcntl
 import importlib
 import sys
+from pathlib import Path
 from textwrap import dedent
 
 import gymnasium
 import numpy as np
+import pytest
 
 from qfix.mdp import FiniteMDP
+from qfix.tabular._compile import LOCK, _locked, kernel
 from qfix.tabular.trainer import TabularTrainer
 
 SOURCE = """
@@ -48,3 +52,32 @@ def test_a_changed_algorithm_of_the_users_is_compiled_anew(tmp_path, monkeypatch
         folder = tmp_path / target
         folder.mkdir()
         assert np.allclose(learned(target, folder, monkeypatch).max(), float(target), atol=1e-3)
+
+
+def test_a_kernel_is_saved_by_one_process_at_a_time(tmp_path, monkeypatch):
+    (tmp_path / "summed.py").write_text("def summed(values):\n    return values[0] + values[1]\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    loop = kernel(importlib.import_module("summed").summed, "alone")
+    store, seen = loop._cache._cache_file, []
+
+    def save(key, data, save=store.save):
+        with open(Path(loop._cache.cache_path) / LOCK) as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        seen.append(key)
+        save(key, data)
+
+    monkeypatch.setattr(store, "save", save)
+    assert loop(np.array([1, 2])) == 3
+    assert loop(np.array([1.5, 2.0])) == 3.5
+    assert len(seen) == len(set(seen)) == 2
+    with open(Path(loop._cache.cache_path) / LOCK) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    again = kernel.__wrapped__(importlib.import_module("summed").summed, "alone")
+    assert again(np.array([1.5, 2.0])) == 3.5
+    assert sum(again.stats.cache_hits.values()) == 1
+
+
+def test_a_folder_that_takes_no_lock_does_without(tmp_path):
+    (tmp_path / "file").touch()
+    with _locked(str(tmp_path / "file" / "folder")):
+        assert not (tmp_path / "file").is_dir()
