@@ -1,5 +1,6 @@
 """report.html of real runs, in the situations in which runs are."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -333,6 +334,22 @@ def test_what_a_stranger_wrote_is_text_everywhere(tmp_path):
         assert "<script>alert(1)</script>" in text[section], section
     assert "\u202e" not in html
     assert "\x1b" not in html
+
+
+def test_a_strangers_long_texts_are_cut(tmp_path):
+    """Five megabytes of text in a folder, most of it in characters that take six to be shown."""
+    long = "\u202e" * 40_000
+    options = {f"o{i}": "<" * 10_000 for i in range(300)}
+    spec = RunSpec("X-v0", options, "q_learning", options, (0,), 100, "live")
+    recorder = Recorder.create(tmp_path / "run", RunSpec("X-v0", {}, "q_learning", {}, (0,), 100, "live"))
+    for i in range(300):
+        recorder.store.add_alert(i, 0, "q_dead", long)
+        recorder.event(i, "resumed", long)
+    recorder.close()
+    made = dataclasses.replace(gather(tmp_path / "run"), spec=spec)
+    html = page(made)
+    assert len(html) < 5_000_000
+    assert "the first 100 of 300" in sections(checked(html))["settings"]
 
 
 def test_a_metric_of_an_unknown_name_is_a_chart_of_its_own(tmp_path):

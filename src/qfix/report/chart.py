@@ -94,7 +94,7 @@ def chart(
     """
     columns, rows = ticks(*axes.x, 6 if tall else 4), ticks(*axes.y, 6 if tall else 4)
     grid = "".join(f"M0 {y}H{SIZE}" for y in (axes.place(axes.x[0], row)[1] for row in rows))
-    shapes = [tag("path", d=grid, class_="grid")]
+    shapes = [tag("path", d=Html(grid), class_="grid")]
     shapes += [_shape(axes, one) for one in drawn]
     picture = tag(
         "svg", *shapes, viewBox=f"0 0 {SIZE} {SIZE}", preserveAspectRatio="none", role="img", aria_label=said
@@ -139,11 +139,11 @@ def _shape(axes: Axes, one: Line | Band | Mark) -> Html:
         upper = axes.place(one.x[known], one.high[known])
         lower = axes.place(one.x[known], one.low[known])[::-1]
         outline = [*upper, *lower]
-        return tag("path", d=f"M{_points(outline)}z" if outline else None, class_="band")
+        return tag("path", d=Html(f"M{_points(outline)}z") if outline else None, class_="band")
     known = np.isfinite(one.x) & np.isfinite(one.y)
     points = axes.place(one.x[known], one.y[known])
     style = f"{one.style} lone" if len(points) == 1 else one.style
-    return tag("path", _name(one.name), d=f"M{_points(points)}" if len(points) else None, class_=style)
+    return tag("path", _name(one.name), d=Html(f"M{_points(points)}") if len(points) else None, class_=style)
 
 
 def _name(name: str) -> Html | None:

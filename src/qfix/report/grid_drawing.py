@@ -19,7 +19,7 @@ from qfix.report.value_scale import ValueScale, greedy_actions
 CELL = 64
 LEAST, NATURAL = 26, 72
 """Pixels of a cell: below the first the drawing scrolls, above the second it does not grow."""
-MOST_CELLS = 2_500
+MOST_CELLS = 1_600
 """Cells of a grid that is drawn one by one; a larger one is a picture."""
 _NAMES = {
     "#": "wall", "S": "start", "G": "goal", "P": "pit", "~": "spill", "^": "wind", ".": "floor", " ": "blank",

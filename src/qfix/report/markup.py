@@ -9,7 +9,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
-LONGEST = 2_000
+LONGEST = 1_000
 """Characters of a text that are shown."""
 
 _EMPTY = frozenset({"meta", "br", "img", "col", "source", "path", "rect", "circle", "line"})
@@ -39,9 +39,9 @@ def plain(text: object, longest: int = LONGEST) -> str:
     return shown if len(given) <= longest else f"{shown} … ({len(given):,} characters)"
 
 
-def escaped(text: str) -> Html:
-    """Text as HTML, in an element or between quotes; `Html` as it is."""
-    return text if isinstance(text, Html) else Html(html.escape(plain(text, 100_000), quote=True))
+def escaped(text: str, longest: int = LONGEST) -> Html:
+    """Text as HTML, in an element or between quotes; `Html` as it is, the drawings of this package among it."""
+    return text if isinstance(text, Html) else Html(html.escape(plain(text, longest), quote=True))
 
 
 def joined(children: Iterable[Child], between: str = "") -> Html:
@@ -66,15 +66,15 @@ def tag(name: str, /, *children: Child, **attributes: object) -> Html:
         if value is None or value is False:
             continue
         attribute = key.rstrip("_").replace("_", "-")
-        written.append(f" {attribute}" if value is True else f' {attribute}="{escaped(_attribute(value))}"')
+        written.append(
+            f" {attribute}"
+            if value is True
+            else f' {attribute}="{escaped(value if isinstance(value, str) else str(value))}"'
+        )
     start = f"<{name}{''.join(written)}>"
     if name in _EMPTY and not children:
         return Html(start if name in ("meta", "br", "img", "col", "source") else f"{start[:-1]}/>")
     return Html(f"{start}{joined(children)}</{name}>")
-
-
-def _attribute(value: object) -> str:
-    return value if isinstance(value, str) else str(value)
 
 
 def table(

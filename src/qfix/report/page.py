@@ -12,7 +12,7 @@ from pathlib import Path
 
 from qfix.report.chart import listed
 from qfix.report.dossier import Dossier, gather
-from qfix.report.markup import Html, joined, tag
+from qfix.report.markup import Html, joined, plain, tag
 from qfix.report.sections.learning import learning, training
 from qfix.report.sections.log import findings, history
 from qfix.report.sections.maps import values, visits
@@ -56,7 +56,7 @@ def write_page(folder: str | Path, run: Run | None = None) -> Path:
 def page(dossier: Dossier) -> str:
     """The page."""
     spec = dossier.spec
-    title = run_title(spec)
+    title = plain(run_title(spec), 300)
     sections = [
         result(dossier),
         learning(dossier),

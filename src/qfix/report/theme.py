@@ -118,7 +118,7 @@ def picture(levels: NDArray[np.int64], letter: str, said: str) -> Html:
     """
     of = value_colours if letter == "v" else count_colours
     day, night = (
-        f"data:image/png;base64,{base64.b64encode(_png(levels, of(theme))).decode()}"
+        Html(f"data:image/png;base64,{base64.b64encode(_png(levels, of(theme))).decode()}")
         for theme in ("day", "night")
     )
     dark = tag("source", srcset=night, media="screen and (prefers-color-scheme: dark)")

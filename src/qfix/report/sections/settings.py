@@ -11,11 +11,13 @@ from typing import Any
 from qfix.algorithms import ALGORITHMS
 from qfix.errors import QfixError
 from qfix.report.dossier import Dossier
-from qfix.report.markup import Child, Html, joined, section, table, tag
+from qfix.report.markup import Child, Html, escaped, joined, section, table, tag
 from qfix.runs import RunSpec
 
 _MOST_SEEDS = 40  # numbers that are listed; a row 0, 1, 2, ... is told by its ends
 _ABSENT = object()
+MOST_OPTIONS, LONGEST_LINE = 100, 20_000
+"""Options that are listed, and characters of a command."""
 
 
 def settings(dossier: Dossier) -> Html:
@@ -24,16 +26,18 @@ def settings(dossier: Dossier) -> Html:
     usual = default_options(spec)
     rows: list[list[Child]] = []
     classes = []
-    for name, value in spec.config.items():
+    for name, value in list(spec.config.items())[:MOST_OPTIONS]:
         default = usual.get(name, _ABSENT)
         changed = default is not _ABSENT and default != value
         shown = tag("strong", option_text(value)) if changed else option_text(value)
         known = "" if default is _ABSENT else option_text(default) or "–"
         rows.append([name.rstrip("_"), shown or "–", tag("span", known, " (changed)") if changed else known])
         classes.append("changed" if changed else "")
-    options = table(["option", "value", "default"], rows, f"Options of {spec.algorithm}", classes)
+    more = f", the first {MOST_OPTIONS} of {len(spec.config):,}" if len(spec.config) > MOST_OPTIONS else ""
+    options = table(["option", "value", "default"], rows, f"Options of {spec.algorithm}{more}", classes)
     of_env: list[list[Child]] = [
-        [f"environment: {name}", option_text(value)] for name, value in spec.env_kwargs.items()
+        [f"environment: {name}", option_text(value)]
+        for name, value in list(spec.env_kwargs.items())[:MOST_OPTIONS]
     ]
     about: list[list[Child]] = [
         ["environment", spec.env],
@@ -78,7 +82,8 @@ def reproduce(dossier: Dossier) -> Html:
 
 def _code(text: str) -> Html:
     # the lines of a program are its own; what is quoted in them has none
-    return tag("pre", tag("code", joined(text.split("\n"), "\n")), tabindex="0")
+    lines = (escaped(line, LONGEST_LINE) for line in text.split("\n"))
+    return tag("pre", tag("code", joined(lines, "\n")), tabindex="0")
 
 
 def default_options(spec: RunSpec) -> dict[str, Any]:
