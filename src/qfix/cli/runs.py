@@ -61,9 +61,16 @@ def list_runs(folder: Path | None, as_json: bool) -> int:
 def row_of(path: Path, now: float) -> Row:
     """What is told of a run; of a damaged one, what is wrong."""
     from qfix.runs import RunFolder
+    from qfix.runs.lock import is_locked
+    from qfix.runs.spec import STORE
 
     try:
         found = RunFolder(path)
+        if not (path / STORE).exists():
+            # killed, or just being begun, between its first two files
+            spec, status = found.spec, "running" if is_locked(path) else "killed"
+            n, total = len(spec.seeds), spec.total_steps
+            return Row(str(path), status, None, spec.algorithm, spec.env, n, 0, 0, total)
         spec, failures = found.spec, found.failures()
         status, steps = found.status, found.steps
         returns = [x.mean for seed, x in found.evaluations().items() if seed not in failures]
