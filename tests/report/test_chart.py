@@ -1,5 +1,7 @@
 """Line charts for a page."""
 
+import doctest
+import importlib
 import math
 import re
 
@@ -25,6 +27,16 @@ from qfix.report.chart import (
 )
 
 from .pages import parsed
+
+
+MODULES = ("markup", "theme", "chart", "grid_drawing", "learning_curve", "sections.settings", "sections.log")
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings_are_true(name):
+    found = doctest.testmod(importlib.import_module(f"qfix.report.{name}"))
+    assert found.attempted > 0
+    assert found.failed == 0
 
 
 def drawn(*shapes, x=(0.0, 10.0), y=(0.0, 1.0), keys=()):

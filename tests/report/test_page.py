@@ -206,6 +206,17 @@ def test_without_checkpoints_the_rest_is_told(lake, tmp_path):
     assert "Range of Q" in text["training"]
 
 
+def test_a_damaged_checkpoint_is_told_and_the_one_before_is_used(tmp_path):
+    run = qfix.train(GRID, total_steps=2_000, out=tmp_path / "run")
+    run.resume(4_000)
+    newest = max((tmp_path / "run" / "checkpoints").iterdir())
+    (newest / "state.safetensors").write_bytes(b"damaged")
+    text = sections(read(tmp_path / "run"))
+    assert "is damaged, and the one before it is used" in text["findings"]
+    assert "at the end" not in text["values"]
+    assert "where it was interrupted" in text["values"]
+
+
 def test_no_episode_and_no_metric(tmp_path):
     qfix.train("Taxi-v4", total_steps=20, metrics_every=1_000, eval_episodes=0, out=tmp_path / "run")
     text = sections(read(tmp_path / "run"))

@@ -174,7 +174,7 @@ def ticks(low: float, high: float, about: int) -> list[float]:
     """Round numbers from `low` to `high`, about so many.
 
     >>> ticks(0, 300_000, 6), ticks(-0.1, 0.83, 4)
-    ([0.0, 50000.0, 100000.0, 150000.0, 200000.0, 250000.0, 300000.0], [0.0, 0.2, 0.4, 0.6, 0.8])
+    ([0.0, 50000.0, 100000.0, 150000.0, 200000.0, 250000.0, 300000.0], [0.0, 0.25, 0.5, 0.75])
     """
     raw = (high - low) / about
     size = 10.0 ** math.floor(math.log10(raw))

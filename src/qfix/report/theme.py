@@ -100,7 +100,7 @@ def count_level(count: float, most: float) -> int:
     """Which of the levels a count has, on a logarithmic scale up to the largest.
 
     >>> count_level(0, 1000), count_level(1, 1000), count_level(1000, 1000)
-    (0, 1, 12)
+    (0, 2, 12)
     """
     if count <= 0:
         return 0
