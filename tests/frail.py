@@ -24,20 +24,25 @@ class Frail(gymnasium.Env):
     def __init__(self, fault=None, seeds=(SEED,), folder=None):
         self.fault = fault
         self.due = {episode_seed(seed, 0, EPISODE) for seed in seeds}
+        self.folder = None if folder is None else Path(folder)
+        self.seeds = {episode_seed(SEED, 0, episode) for episode in range(EPISODE + 1)}
         if folder is not None:
-            (Path(folder) / str(os.getpid())).touch()
+            (self.folder / str(os.getpid())).touch()
         if elsewhere() and fault == "made":
             raise FileNotFoundError("no simulator.cfg")
 
     def reset(self, *, seed=None, options=None):
         super().reset(seed=seed)
         self.at, self.made, self.fails = int(self.np_random.integers(9)), 0, seed in self.due
+        self.cursed = self.fault == "cursed" and elsewhere() and seed in self.seeds
         return self.at, {}
 
     def step(self, action):
         self.made += 1
         if self.fails and self.made == STEP:
             self.fail()
+        if self.cursed and (self.folder / "dead").exists():
+            os._exit(8)
         jump = int(self.np_random.integers(3)) if self.fault != "other" or not elsewhere() else 0
         self.at = (self.at + (2 * int(action) - 1) * jump) % 9
         return self.at, float(self.at == 4), False, self.made == LENGTH, {}
@@ -52,6 +57,9 @@ class Frail(gymnasium.Env):
                 os.kill(os.getpid(), signal.SIGKILL)
             case "segfault":
                 os.kill(os.getpid(), signal.SIGSEGV)
+            case "cursed":
+                (self.folder / "dead").touch()
+                os._exit(7)
             case "exits":
                 os._exit(7)
             case "sleeps":
@@ -77,5 +85,5 @@ def healthy():
     return Frail()
 
 
-for fault in ("none", "raises", "killed", "segfault", "exits", "sleeps", "stuck", "made", "other"):
+for fault in ("none", "raises", "killed", "segfault", "exits", "sleeps", "stuck", "made", "other", "cursed"):
     gymnasium.register(f"frail/{fault}-v0", entry_point="frail:Frail", kwargs={"fault": fault})

@@ -109,6 +109,23 @@ def test_an_interrupted_run_goes_on_with_any_number_of_workers(tmp_path):
     assert_alike(longer.resume(3_500, workers=1), train(steps=3_500))
 
 
+def test_a_second_signal_ends_a_run_at_once(tmp_path):
+    def interrupt(made, total, seconds):
+        if made >= 300:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run = train(steps=100, out=tmp_path, workers=2, eval_episodes=0)
+    trainer = run.trainer
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run.resume(3_000, interrupt, workers=2)
+    assert not isinstance(caught.value, qfix.Interrupted)
+    assert not multiprocessing.active_children()
+    assert run.trainer is trainer
+    assert 100 <= run.steps < 3_000
+    assert_alike(qfix.resume(tmp_path), train(steps=3_000))
+
+
 def test_an_environment_that_raises_fails_as_in_one_process():
     with pytest.warns(UserWarning, match="1 of 3 seeds failed"):
         one, other = (train("raises", workers=n) for n in (1, 2))
@@ -151,6 +168,18 @@ def test_a_process_that_dies_loses_its_seed_only(fault, said, tmp_path):
     with pytest.warns(UserWarning, match="1 of 3 seeds failed"):
         kept.resume(1_100, workers=2)
     assert kept.trainer.steps_done(kept.state) == [1_100, made, 1_100]
+
+
+def test_if_the_steps_cannot_be_made_again_what_was_packed_is_kept(tmp_path):
+    with pytest.warns(UserWarning, match="1 of 3 seeds failed"):
+        run = train("cursed", workers=2, env_kwargs={"folder": str(tmp_path)})
+    assert "its process died (exit code 7). What was learned when it was packed" in run.failures[frail.SEED]
+    assert run.trainer.steps_done(run.state) == [
+        1_000,
+        1,
+        1_000,
+    ]  # it was packed when the processes were started
+    assert_alike(run, train(), leave_out=[1])
 
 
 def test_if_all_processes_die_what_was_learned_is_kept():
