@@ -112,6 +112,6 @@ class Watchman:
         if running <= LONG_EPISODE:
             return ""
         return (
-            f"episode {int(metrics.get('episodes', 0))} has not ended after {int(running):,} steps. Give the "
+            f"episode {metrics.get('episodes', 0):.0f} has not ended after {running:,.0f} steps. Give the "
             f"environment a time limit (max_episode_steps)"
         )

@@ -28,6 +28,7 @@ from qfix.runs.files import write_atomically
 from qfix.runs.schema import LENGTH_TYPES, NO_SEED, RETURN_TYPES, TABLES, plain_text
 
 _LARGEST = 2**63 - 1
+_MOST_EVENTS = 2**62
 _WIDTH = {"metrics": 4, "episodes": 8, "snapshots": 5, "evaluations": 9, "alerts": 4, "events": 5}
 _INSERT = {
     table: f"INSERT OR REPLACE INTO {table} VALUES ({', '.join('?' * width)})"
@@ -70,6 +71,8 @@ class MetricStore:
             self._counts = self._episode_counts()
             (last,) = self._link.execute("SELECT max(id) FROM events").fetchone()
             self._last_event: int = last or 0
+            if self._last_event > _MOST_EVENTS:
+                raise schema.damaged(self.path, f"it has an event of the number {self._last_event}")
             self._link.set_progress_handler(None, 0)
         except schema.FAULTS as fault:
             self._link.close()
