@@ -28,7 +28,6 @@ from qfix.report.chart import (
 
 from .pages import parsed
 
-
 MODULES = ("markup", "theme", "chart", "grid_drawing", "learning_curve", "sections.settings", "sections.log")
 
 
