@@ -39,6 +39,7 @@ from qfix.mdp import FiniteMDP
 from qfix.run import Run
 from qfix.runs import Checkpoint, Recorder, RunSpec, StoreReader, list_checkpoints, read_checkpoint
 from qfix.runs.recorder import CHECKPOINT_SECONDS
+from qfix.runs.schema import LONGEST_MESSAGE, plain_text
 from qfix.runs.spec import STORE, survives_json, versions
 from qfix.tracking import check_trackers
 from qfix.workers import check_workers
@@ -232,7 +233,8 @@ def load(
     try:
         run = _restored(path, spec, env, found, step_time_limit)
     except (FolderError, OptionError) as fault:
-        raise type(fault)(f"The run in {path} cannot be loaded. {fault}") from fault
+        said = plain_text(str(fault), LONGEST_MESSAGE)  # it may quote what a stranger wrote
+        raise type(fault)(f"The run in {path} cannot be loaded. {said}") from fault
     run.folder, run.checkpoints_seen = path, seen
     run.status = "finished" if run.steps >= spec.total_steps else "interrupted"
     for line in () if found is None else found.skipped:
@@ -335,7 +337,7 @@ def _restored(
         run.restored = ["nothing, as it was stopped before its first checkpoint: it starts anew"]
         return run
     info = found.info
-    if set(info) != set(run.checkpoint_info()) or run.steps != found.step:
+    if not _fits(info, run) or run.steps != found.step:
         raise CheckpointError(f"The manifest of {found.path} does not fit its arrays.")
     run.recall(StoreReader(path / STORE), found)
     run.restored = [
@@ -464,6 +466,26 @@ def _of_run(spec: RunSpec, env: gymnasium.Env[Any, Any], owner: str) -> gymnasiu
         rule = f"must be '{spec.env}', as the run was trained in"
         raise option_error(owner, "env", rule, env.spec.id, "Give the environment of the run.")
     return env
+
+
+def _fits(info: dict[str, Any], run: Run) -> bool:
+    """Whether what a checkpoint says beside its arrays is what a run says."""
+
+    def is_number(value: Any, least: float) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= 1e300
+
+    if set(info) != set(run.checkpoint_info()):
+        return False
+    episodes, first, score = info["episodes"], info["first"], info["score"]
+    return (
+        isinstance(episodes, dict)
+        and set(episodes) == {str(seed) for seed in run.spec.seeds}
+        and all(is_whole(n) and 0 <= n <= run.spec.total_steps for n in episodes.values())
+        and is_number(info["seconds"], 0.0)
+        and (first is None or (isinstance(first, list) and len(first) == 2))
+        and all(is_number(x, 0.0) for x in first or ())
+        and (score is None or is_number(score, -1e300))
+    )
 
 
 def _maker_of(spec: RunSpec, env: Any, owner: str = "load", n_seeds: int = 1) -> Callable[[], Any]:
