@@ -480,7 +480,7 @@ def _fits(info: dict[str, Any], run: Run) -> bool:
     return (
         isinstance(episodes, dict)
         and set(episodes) == {str(seed) for seed in run.spec.seeds}
-        and all(is_whole(n) and 0 <= n <= run.spec.total_steps for n in episodes.values())
+        and all(is_whole(n) and 0 <= n <= 2**62 for n in episodes.values())
         and is_number(info["seconds"], 0.0)
         and (first is None or (isinstance(first, list) and len(first) == 2))
         and all(is_number(x, 0.0) for x in first or ())
@@ -495,7 +495,7 @@ def _maker_of(spec: RunSpec, env: Any, owner: str = "load", n_seeds: int = 1) ->
     if spec.env_given != "id":
         rule = "must be given: this run was trained in an environment that was passed as an object"
         raise option_error(owner, "env", rule, None, f"Use {owner}(folder, ..., env=lambda: MyEnv()).")
-    outside = [name for name, value in spec.env_kwargs.items() if isinstance(value, str) and _is_path(value)]
+    outside = [name for name, value in spec.env_kwargs.items() if _has_path(value)]
     if ":" in spec.env or outside:
         what = (
             f"the options {outside} of '{spec.env}'" if outside else f"'{spec.env}', which imports a module"
@@ -507,8 +507,13 @@ def _maker_of(spec: RunSpec, env: Any, owner: str = "load", n_seeds: int = 1) ->
     return _maker(spec.env, spec.env_kwargs, n_seeds)
 
 
-def _is_path(value: str) -> bool:
-    return "/" in value or "\\" in value or ".." in value or ":" in value
+def _has_path(value: Any) -> bool:
+    """Whether a text that may name a file or a module is somewhere in an option."""
+    if isinstance(value, dict):
+        return any(map(_has_path, (*value, *value.values())))
+    if isinstance(value, list | tuple):
+        return any(map(_has_path, value))
+    return isinstance(value, str) and any(part in value for part in ("/", "\\", "..", ":"))
 
 
 def _as_option(value: Any) -> Any:
