@@ -513,7 +513,7 @@ def _has_path(value: Any) -> bool:
         return any(map(_has_path, (*value, *value.values())))
     if isinstance(value, list | tuple):
         return any(map(_has_path, value))
-    return isinstance(value, str) and any(part in value for part in ("/", "\\", "..", ":"))
+    return isinstance(value, str) and (value == ".." or any(part in value for part in "/\\:"))
 
 
 def _as_option(value: Any) -> Any:
