@@ -1,6 +1,6 @@
 """Seeds in processes of their own against one process, and what two processes can be at most here.
 
-    python benchmarks/workers.py [--rounds 5] [--steps 150_000] [--seeds 2] [--workers 2]
+    python benchmarks/workers.py [--rounds 5] [--steps 300_000] [--seeds 2] [--workers 2]
 
 Each round trains the same run with one process and with several, in turns; the ratio is that of whole calls of
 `train`, the start of the processes included, and its median is over rounds. `limit` is the same for a loop of plain
@@ -17,12 +17,14 @@ import time
 
 import qfix
 
+RANGE = (-2.4, 2.4, -3.0, 3.0, -0.21, 0.21, -3.0, 3.0)
 PLAIN = "n = 0\nfor i in range(20_000_000): n += i & 3"
 
 
 def seconds(env: str, steps: int, seeds: int, workers: int) -> float:
     begun = time.perf_counter()
-    qfix.train(env, total_steps=steps, seeds=seeds, workers=workers)
+    options = {"tile_range": RANGE} if env == "CartPole-v1" else {}
+    qfix.train(env, total_steps=steps, seeds=seeds, workers=workers, **options)
     return time.perf_counter() - begun
 
 
@@ -39,7 +41,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=150_000)
+    parser.add_argument("--steps", type=int, default=300_000)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()

@@ -290,6 +290,15 @@ def test_what_another_process_would_do_otherwise_is_done_here(eager):
         assert_alike(train("made"), run)
 
 
+def test_where_no_process_can_be_started_there_is_this_one(eager, monkeypatch):
+    def refuse(target):
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(workers, "start_process", refuse)
+    with pytest.warns(UserWarning, match="trained in one process .* temporarily unavailable"):
+        assert_alike(train(steps=300), train(steps=300, workers=1))
+
+
 def test_short_compiled_and_single_runs_stay_in_one_process(eager):
     qfix.train("FrozenLake-v1", total_steps=5_000, seeds=3)
     train(seeds=1)

@@ -35,7 +35,7 @@ PACK_SECONDS = 10.0  # between two packed states that are kept for a seed whose 
 _PACK_SHARE = 0.01  # of the time since the last of them that making one may take
 _LOOKS = 4  # within the time limit, at whether a worker has moved
 _PATIENCE = 2 * _LOOKS  # looks without a move after which a process is ended: its own time limit comes first
-_GOODBYE_SECONDS = 5.0  # in which a process that is not needed any more ends by itself
+_GOODBYE_SECONDS = 3.0  # in which a process that is not needed any more ends by itself
 
 Arrays: TypeAlias = dict[str, np.ndarray]
 
@@ -175,6 +175,7 @@ def in_processes(run: Any, workers: int) -> Iterator[None]:
     """
     trainer, counts = run.trainer, [len(returns) for returns in run.episodes.returns]
     team = SeedProcesses(trainer, run.state, run.build, counts, workers)
+    apart = True
     try:
         try:
             team.open(faithful=run.workers is None)
@@ -182,6 +183,9 @@ def in_processes(run: Any, workers: int) -> Iterator[None]:
             if run.workers is not None:
                 raise
             warnings.warn(f"The seeds are trained in one process (workers=1). {fault}", stacklevel=5)
+            apart = False
+        if not apart:
+            team.close()
             yield
             return
         run.trainer, run.state = team, team.state
@@ -247,8 +251,13 @@ class SeedProcesses:
         Raises:
             OptionError: one of them could not make the environment, or is refused.
         """
-        for i in range(len(self._team)):
-            self._start(i)
+        try:
+            for i in range(len(self._team)):
+                self._start(i)
+        except OSError as fault:  # the system allows no more processes or open files
+            rule = f"must be 1 where other processes cannot be started: {fault}"
+            remedy = "Allow more (ulimit -u, ulimit -n), train fewer seeds at once, or use workers=1."
+            raise option_error("train", "workers", rule, self._workers, remedy) from fault
         answers = self._ask(range(len(self._team)), "begin").values()
         refused = [said for said, _ in answers if said is not None] + list(self._deaths.values())
         if faithful and not all(same for _, same in answers):
@@ -259,13 +268,14 @@ class SeedProcesses:
             raise option_error("train", "workers", rule, self._workers, remedy)
 
     def close(self) -> None:
-        """End the processes; one that is still at work is not waited for."""
+        """End the processes; those that are still at work are not waited for long."""
         for seed in self._team:
             if seed.line is not None:
                 seed.line.close()
+        until = time.perf_counter() + _GOODBYE_SECONDS
         for seed in self._team:
             if seed.process is not None:
-                _end(seed.process)
+                _end(seed.process, max(0.0, until - time.perf_counter()))
                 seed.process = seed.line = None
 
     def advance(self, state: State, steps: int) -> tuple[State, Records]:
@@ -478,8 +488,8 @@ def _tried(build: Build, seed: int) -> str | None:
         _end(process)
 
 
-def _end(process: Any) -> None:
-    process.join(_GOODBYE_SECONDS)
+def _end(process: Any, patience: float = _GOODBYE_SECONDS) -> None:
+    process.join(patience)
     if process.is_alive():
         process.kill()  # it does not listen to a friendlier signal
         process.join()
