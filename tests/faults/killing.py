@@ -25,6 +25,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,12 @@ def killed_after(seconds: float, work: Callable[[], None]) -> bool:
 
 def killed_at_call(n: int, work: Callable[[], None]) -> bool:
     """Have a child kill itself before its n-th call that changes files; True if it had ended before."""
-    child = in_child(lambda: (count_calls(n), work()) and None)
+
+    def counted() -> None:
+        count_calls(n)
+        work()
+
+    child = in_child(counted)
     return _ended(child, os.waitpid(child, 0)[1])
 
 
@@ -313,7 +319,7 @@ def campaign(case: str, within: Path, kills: int, rng: np.random.Generator) -> d
         while not is_finished(folder):
             enough = told["killed"] >= kills
             wait = 600.0 if enough else float(rng.uniform(0.0, longest))
-            if killed_after(wait, lambda: attempt(case, folder, not enough)):
+            if killed_after(wait, partial(attempt, case, folder, not enough)):
                 continue
             told["killed"] += 1
             told["half-written"] += half_written(folder)
@@ -343,10 +349,10 @@ def every_call(within: Path, stride: int) -> int:
     n, killed = 1, 0
     while True:
         folder = within / f"call-{n}"
-        if killed_at_call(n, lambda: attempt(case, folder, chunk=1e-9)):
+        if killed_at_call(n, partial(attempt, case, folder, chunk=1e-9)):
             return killed
         killed += 1
-        if not killed_after(600.0, lambda: attempt(case, folder, often=False)):
+        if not killed_after(600.0, partial(attempt, case, folder, often=False)):
             raise AssertionError("It has not ended in ten minutes.")
         wrong = list(differences(folder, honest))
         if wrong:

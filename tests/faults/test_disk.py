@@ -95,14 +95,13 @@ def test_a_disk_that_fills_up_costs_nothing_that_was_learned(honest, tmp_path, o
 
 
 def test_a_disk_that_has_room_again_is_written_again(honest, tmp_path, often):
+    class FillsAndEmpties(Fills):
+        def __call__(self, made, total, seconds):
+            super().__call__(made, total, seconds)
+            if self.left == -20:
+                self.stack.close()
+
     with contextlib.ExitStack() as stack, pytest.warns(UserWarning, match="goes on in memory"):
-
-        class FillsAndEmpties(Fills):
-            def __call__(self, made, total, seconds):
-                super().__call__(made, total, seconds)
-                if self.left == -20:
-                    self.stack.close()
-
         qfix.train(
             out=tmp_path / "run",
             progress=FillsAndEmpties(stack, 8, 0),
@@ -113,7 +112,7 @@ def test_a_disk_that_has_room_again_is_written_again(honest, tmp_path, often):
 
 
 def test_a_disk_that_is_full_from_the_start_is_told_before_training(tmp_path):
-    with limited(0), pytest.raises((qfix.FolderError, qfix.OptionError), match="[Ss]pace|limit|large"):
+    with limited(0), pytest.raises((qfix.FolderError, qfix.OptionError), match=r"[Ss]pace|limit|large"):
         qfix.train(out=tmp_path / "run", **OPTIONS)
     qfix.train(out=tmp_path / "run", **OPTIONS)  # nothing is in the way of another try
 
@@ -237,7 +236,7 @@ def test_a_folder_that_may_only_be_read_is_read(read_only, honest):
     assert run.evaluate(2).episodes in (0, 2)
     assert list(differences(read_only / "run", honest)) == []
     assert RunFolder(read_only / "run").status == "finished"
-    with pytest.raises(qfix.FolderError, match="permissions|The disk cannot be written"):
+    with pytest.raises(qfix.FolderError, match=r"permissions|The disk cannot be written"):
         run.resume(4_000)
     assert run.steps == run.spec.total_steps == STEPS
     with pytest.raises(qfix.OptionError, match="must be a folder that can be written"):
@@ -260,7 +259,7 @@ def test_a_second_writer_is_refused_and_the_first_unharmed(honest, tmp_path, oft
             except qfix.QfixError as fault:
                 refused.append(fault)
 
-    qfix.train(out=folder, progress=intrude, checkpoint_seconds=1e-6, **OPTIONS)
+    qfix.train(out=folder, progress=intrude, checkpoint_seconds=0.05, **OPTIONS)
     assert [type(fault) for fault in refused] == [qfix.LockedError, qfix.OptionError]
     assert "being written by process" in str(refused[0])
     assert list(differences(folder, honest)) == []
@@ -292,7 +291,7 @@ def test_a_clock_that_goes_backwards_or_stands_still_changes_nothing(honest, tmp
     qfix.train(out=folder, **OPTIONS)
     assert list(differences(folder, honest)) == []
     events = StoreReader(folder / "metrics.db").events()
-    assert [e.kind for e in events][0] == "started"
+    assert events[0].kind == "started"
     assert [e.id for e in events] == sorted(e.id for e in events)
     assert qfix.load(folder).seconds == 0.0
 
