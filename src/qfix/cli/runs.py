@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from qfix.errors import FolderError, QfixError
 from qfix.report.tables import number
@@ -95,13 +95,26 @@ def row_of(path: Path, now: float) -> Row:
 
 def _print(rows: list[Row], root: Path) -> None:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from rich.measure import Measurement
 
     # a line for each run, where no terminal says how wide it is; two where it is narrow
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 250
     console = Console(highlight=False, width=wide)
-    narrow = console.width < 110
+    table = _table(rows, root, narrow=False)
+    if Measurement.get(console, console.options.update(width=1_000), table).maximum > console.width:
+        table = _table(rows, root, narrow=True)
+    console.print(table)
+    damaged = [row for row in rows if row.fault is not None]
+    if damaged:
+        console.print()
+    for row in damaged:
+        console.print(f"{_below(row, root)}: {row.fault}", style="red", soft_wrap=True, markup=False)
+
+
+def _table(rows: list[Row], root: Path, narrow: bool) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold", pad_edge=False)
     table.add_column(f"run in {root}/", overflow="fold")
     for name in () if narrow else ("algorithm", "environment"):
@@ -117,12 +130,7 @@ def _print(rows: list[Row], root: Path) -> None:
             told.append(f"\n  {about[0]} on {about[1]}" if about[0] else "", "dim")
             about = []
         table.add_row(told, *map(Text, (*about, *_progress(row))), Text(row.status, style), Text(_age(row)))
-    console.print(table)
-    damaged = [row for row in rows if row.fault is not None]
-    if damaged:
-        console.print()
-    for row in damaged:
-        console.print(f"{_below(row, root)}: {row.fault}", style="red", soft_wrap=True, markup=False)
+    return table
 
 
 def _below(row: Row, root: Path) -> str:
