@@ -527,7 +527,7 @@ def ask_and_resume(run: qfix.Run) -> None:
         run.policy(seed).predict(observation)
         run.policy(seed, exploratory=True).probabilities(observation)
     run.metrics("return"), run.to_dict(), repr(run)
-    run.resume(run.steps + 2_000)
+    run.resume(run.steps + 2_000, workers=1)
 
 
 class Watch:
@@ -564,7 +564,7 @@ class Watch:
             sys.prefix,
             sys.base_prefix,
             str(Path(qfix.__file__).parent.parent),
-            *filter(None, sys.path[1:]),
+            *filter(None, sys.path),
         ]
         self.read = tuple(
             os.path.realpath(p)
@@ -746,6 +746,8 @@ def main(words: list[str] | None = None) -> int:
     for number in [asked.only] if asked.only is not None else range(asked.cases):
         result = run_case(honest, asked.folder.absolute(), asked.seed, number)
         outcomes[result.outcome.split(":")[0][:60]] += 1
+        if number % 1_000 == 999:
+            print(f"{number + 1} after {time.perf_counter() - begun:.0f} s", flush=True)
         if result.outcome.startswith("BUG"):
             bugs += 1
             print(f"{result.number} {result.kind}: {result.outcome}\n    {result.mutation[:600]}", flush=True)

@@ -124,14 +124,15 @@ def world_of(case: str) -> Any:
 
 
 def train(case: str, folder: Path, **more: Any) -> qfix.Run:
-    return qfix.train(out=folder, snapshot_episodes=(1, 5, 50), eval_episodes=20, **CASES[case], **more)
+    options = {"workers": 1, "snapshot_episodes": (1, 5, 50), "eval_episodes": 20} | CASES[case] | more
+    return qfix.train(out=folder, **options)
 
 
 def attempt(case: str, folder: Path, often: bool = True, chunk: float = 0.002) -> None:
     """What a user does after a crash: train where there is nothing yet, else resume."""
-    more: dict[str, Any] = {}
+    more: dict[str, Any] = {"workers": CASES[case].get("workers", 1)}
     if often:
-        more = {"checkpoint_seconds": CHECKPOINT_SECONDS}
+        more |= {"checkpoint_seconds": CHECKPOINT_SECONDS}
         recorder.COST_SHARE = 1e9  # of time nothing is spared
         loop._CHUNK_SECONDS = chunk  # there is a checkpoint between any two chunks
     if (folder / "spec.json").exists():
