@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import qfix
+from qfix.assembly import choose_algorithm, known_model
 from qfix.envs.table_env import TableEnv
-from qfix.experiment import choose_algorithm, known_model
 from qfix.loop import speed_text
 from qfix.runs import RunFolder
 

@@ -15,12 +15,7 @@ with two laws: `advance(n)` then `advance(m)` is `advance(n + m)`, and `unpack(p
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import difflib
-import functools
-import hashlib
-import importlib
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -30,12 +25,24 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from qfix.algorithms import algorithm as find_algorithm
-from qfix.envs.make import find_spec, make_env
-from qfix.errors import CheckpointError, FolderError, ModelError, OptionError, is_whole, option_error
+from qfix.assembly import (
+    FEATURES,
+    STEP_TIME_LIMIT,
+    Copies,
+    choose_algorithm,
+    described_features,
+    env_maker,
+    make_config,
+    model_for,
+    own_options,
+    printable_name,
+    seed_trainer_for,
+    trainer_class,
+    trainer_for,
+)
+from qfix.errors import CheckpointError, FolderError, OptionError, is_whole, option_error
 from qfix.explore import Schedule, convergence_warning
 from qfix.loop import Progress, carry_on, check_checkpoint_seconds, keep_while
-from qfix.mdp import FiniteMDP
 from qfix.run import Run
 from qfix.runs import Checkpoint, Recorder, RunSpec, StoreReader, list_checkpoints, read_checkpoint
 from qfix.runs.recorder import CHECKPOINT_SECONDS
@@ -46,34 +53,6 @@ from qfix.workers import check_workers
 
 SNAPSHOT_EPISODES = (1, 50, 500)
 EVAL_EPISODES = 100
-STEP_TIME_LIMIT = 60.0  # seconds
-
-# Wrappers that leave the transitions as the environment's own table has them.
-_TRANSPARENT = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics")
-
-_FEATURES = "0.store.encoder.table"  # where a state has them
-
-# names of other libraries for what is meant here, and the parameters of `train` beside the algorithm's
-_ELSEWHERE = {
-    "learning_rate": "alpha",
-    "lr": "alpha",
-    "discount": "gamma",
-    "discount_factor": "gamma",
-    "exploration": "epsilon",
-    "total_timesteps": "total_steps",
-    "steps": "total_steps",
-    "seed": "seeds",
-}
-_OF_TRAIN = (
-    "total_steps",
-    "seeds",
-    "env_kwargs",
-    "driver",
-    "progress",
-    "features",
-    "step_time_limit",
-    "workers",
-)
 
 
 def train(
@@ -146,12 +125,12 @@ def train(
     trackers = check_trackers([track] if isinstance(track, str) else track)
     if trackers and out is None:
         raise option_error("train", "track", "needs a folder to keep the run in", track, "Give out='runs/x'.")
-    make = _maker(env, env_kwargs, len(seed_list))
+    make = env_maker(env, env_kwargs, len(seed_list))
     made = env if isinstance(env, gymnasium.Env) else make()
     name = algorithm or choose_algorithm(made.observation_space)
     config = make_config(name, options)
-    model = _model_for(made, config.gamma, driver)
-    trainer = _trainer_of(name)(
+    model = model_for(made, config.gamma, driver)
+    trainer = trainer_class(name)(
         config,
         made,
         make,
@@ -167,12 +146,12 @@ def train(
     if require_convergence:
         _warn_of_divergence(config)
     by_id = isinstance(env, str)
-    kwargs = dict(env_kwargs or {}) if by_id else _own_options(made)
+    kwargs = dict(env_kwargs or {}) if by_id else own_options(made)
     spec = RunSpec(
-        env=made.spec.id if made.spec is not None else _printable(str(made)),
+        env=made.spec.id if made.spec is not None else printable_name(str(made)),
         env_kwargs=kwargs,
         algorithm=name,
-        config=config.to_dict() | _described(features),
+        config=config.to_dict() | described_features(features),
         seeds=seed_list,
         total_steps=trainer.total_steps,
         driver=trainer.driver,
@@ -181,11 +160,11 @@ def train(
         eval_episodes=EVAL_EPISODES if eval_episodes is None else eval_episodes,
         env_given="id" if by_id and survives_json(kwargs) else "object",
     )
-    build = _build_for(spec, env, env_kwargs, features, step_time_limit)
+    build = seed_trainer_for(spec, env, env_kwargs, features, step_time_limit)
     check_workers(workers, build, seed_list)
     recorder = None if out is None else Recorder.create(out, spec, checkpoint_seconds=checkpoint_seconds)
     try:
-        run = Run(spec, trainer, trainer.start(), made, model, isinstance(make, _Copies) and make.shared)
+        run = Run(spec, trainer, trainer.start(), made, model, isinstance(make, Copies) and make.shared)
         run.build, run.workers = build, workers
     except BaseException:
         if recorder is not None:
@@ -325,12 +304,12 @@ def _restored(
     arrays = {} if found is None else found.arrays
     trainer, made, model, make = trainer_for(spec, env, arrays=arrays, step_time_limit=step_time_limit)
     state = trainer.start() if found is None else trainer.unpack(arrays, given_away=True)
-    run = Run(spec, trainer, state, made, model, isinstance(make, _Copies) and make.shared)
-    run.build = _build_for(
+    run = Run(spec, trainer, state, made, model, isinstance(make, Copies) and make.shared)
+    run.build = seed_trainer_for(
         spec,
         spec.env if env is None else env,
         spec.env_kwargs,
-        arrays.get(_FEATURES) if "features" in spec.config else None,
+        arrays.get(FEATURES) if "features" in spec.config else None,
         step_time_limit,
     )
     if found is None:
@@ -345,127 +324,6 @@ def _restored(
         *state.notes,
     ]
     return run
-
-
-def trainer_for(
-    spec: RunSpec,
-    env: Any = None,
-    seeds: Sequence[int] | None = None,
-    arrays: Mapping[str, np.ndarray] | None = None,
-    owner: str = "load",
-    step_time_limit: float | None = STEP_TIME_LIMIT,
-) -> tuple[Any, gymnasium.Env[Any, Any], FiniteMDP | None, Callable[[], Any]]:
-    """A trainer like that of a run.
-
-    Args:
-        spec: of the run.
-        env: the environment, or what makes it, if it was given to `train` as an object.
-        seeds: those to train; by default all of the run's.
-        arrays: of one of its checkpoints; looked at where the run has features, which its spec does not hold.
-        owner: whom the user has called, for messages.
-        step_time_limit: seconds that a step of a live environment may take, as in `train`.
-
-    Returns:
-        The trainer, an environment, its model or None, and what makes environments for the trainer.
-
-    Raises:
-        OptionError: the environment has to be given, or does not fit the run.
-        FolderError: the spec is none of this version's.
-        CheckpointError: there are no features.
-    """
-    make = _maker_of(spec, env, owner, len(spec.seeds if seeds is None else seeds))
-    made = _of_run(spec, env if isinstance(env, gymnasium.Env) else make(), owner)
-    options = dict(spec.config)
-    features = None
-    if options.pop("features", None) is not None:
-        features = (arrays or {}).get(_FEATURES)
-        if features is None or _described(features)["features"] != spec.config["features"]:
-            raise CheckpointError("Its checkpoint lacks the features it was trained with.")
-    config = make_config(spec.algorithm, {name: _as_option(value) for name, value in options.items()})
-    model = _model_for(made, config.gamma, spec.driver)
-    trainer = _trainer_of(spec.algorithm)(
-        config,
-        made,
-        make,
-        model,
-        spec.seeds if seeds is None else tuple(seeds),
-        spec.driver,
-        spec.snapshot_episodes,
-        features,
-        spec.total_steps,
-        step_time_limit,
-    )
-    if trainer.config.to_dict() | _described(features) != spec.config:
-        raise FolderError("Its spec.json has options that this version of qfix understands differently.")
-    return trainer, made, model, make
-
-
-@dataclasses.dataclass(frozen=True)
-class _SeedTrainer:
-    """Makes the trainer of one seed; see `qfix.workers.Build`."""
-
-    spec: RunSpec
-    make: Callable[[], gymnasium.Env[Any, Any]]
-    features: np.ndarray | None
-    step_time_limit: float | None
-    by_id: bool
-
-    @property
-    def modules(self) -> tuple[str, ...]:
-        """What is worth importing once, before there are processes."""
-        row = find_algorithm(self.spec.algorithm)
-        family = row.module.rpartition(".")[0]
-        return (__name__, row.module, row.trainer.partition(":")[0], f"{family}.warm")
-
-    def __call__(self, seed: int) -> Any:
-        arrays = {} if self.features is None else {_FEATURES: self.features}
-        return trainer_for(self.spec, self.make, [seed], arrays, "train", self.step_time_limit)[0]
-
-
-def _build_for(
-    spec: RunSpec,
-    env: Any,
-    env_kwargs: Mapping[str, Any] | None,
-    features: np.ndarray | None,
-    step_time_limit: float | None,
-) -> _SeedTrainer | None:
-    """What makes the trainer of a seed in another process; None where the environment is an object."""
-    if isinstance(env, gymnasium.Env):
-        return None
-    if not isinstance(env, str):
-        return _SeedTrainer(spec, env, features, step_time_limit, by_id=False)
-    # what is registered, not the id: the module that registered it need not be known there
-    make = functools.partial(make_env, find_spec(env), dict(env_kwargs or {}))
-    return _SeedTrainer(spec, make, features, step_time_limit, by_id=True)
-
-
-def env_for(
-    spec: RunSpec, env: Any = None, render_mode: str | None = None, owner: str = "play"
-) -> gymnasium.Env[Any, Any]:
-    """The environment of a run, to be looked at.
-
-    Args:
-        spec: of the run.
-        env: the environment, or what makes it, if it was given to `train` as an object; it is made as it is to be
-            looked at then.
-        render_mode: None, or one of its own.
-        owner: whom the user has called, for messages.
-
-    Raises:
-        OptionError: the environment has to be given, or does not fit the run.
-    """
-    if isinstance(env, gymnasium.Env):
-        return _of_run(spec, env, owner)
-    if render_mode is not None and (env is None or isinstance(env, str)):
-        spec = dataclasses.replace(spec, env_kwargs={**spec.env_kwargs, "render_mode": render_mode})
-    return _of_run(spec, _maker_of(spec, env, owner)(), owner)
-
-
-def _of_run(spec: RunSpec, env: gymnasium.Env[Any, Any], owner: str) -> gymnasium.Env[Any, Any]:
-    if env.spec is not None and env.spec.id != spec.env:
-        rule = f"must be '{spec.env}', as the run was trained in"
-        raise option_error(owner, "env", rule, env.spec.id, "Give the environment of the run.")
-    return env
 
 
 def _fits(info: dict[str, Any], run: Run) -> bool:
@@ -488,43 +346,6 @@ def _fits(info: dict[str, Any], run: Run) -> bool:
     )
 
 
-def _maker_of(spec: RunSpec, env: Any, owner: str = "load", n_seeds: int = 1) -> Callable[[], Any]:
-    """What makes the environment of a kept run. A stranger's run may name an id, not a module to be imported."""
-    if env is not None:
-        return _maker(env, spec.env_kwargs if isinstance(env, str) else None, n_seeds)
-    if spec.env_given != "id":
-        rule = "must be given: this run was trained in an environment that was passed as an object"
-        raise option_error(owner, "env", rule, None, f"Use {owner}(folder, ..., env=lambda: MyEnv()).")
-    outside = [name for name, value in spec.env_kwargs.items() if _has_path(value)]
-    if ":" in spec.env or outside:
-        what = (
-            f"the options {outside} of '{spec.env}'" if outside else f"'{spec.env}', which imports a module"
-        )
-        raise OptionError(
-            f"The 'env' parameter of {owner} must be given for {what}: a run's folder alone is not trusted with "
-            f"that. Use {owner}(folder, ..., env={spec.env!r}) if you trust it."
-        )
-    return _maker(spec.env, spec.env_kwargs, n_seeds)
-
-
-def _has_path(value: Any) -> bool:
-    """Whether a text that may name a file or a module is somewhere in an option."""
-    if isinstance(value, dict):
-        return any(map(_has_path, (*value, *value.values())))
-    if isinstance(value, list | tuple):
-        return any(map(_has_path, value))
-    return isinstance(value, str) and (value == ".." or any(part in value for part in "/\\:"))
-
-
-def _as_option(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _trainer_of(name: str) -> Any:
-    module, _, kind = find_algorithm(name).trainer.partition(":")
-    return getattr(importlib.import_module(module), kind)
-
-
 def _metrics_every(total_steps: int, driver: str) -> int:
     """Two hundred measurements of a long run. A compiled one makes 50,000 steps in the time of some measurements."""
     if driver != "compiled":
@@ -541,131 +362,6 @@ def _check_counts(total_steps: int | None, metrics_every: int | None, eval_episo
         if value is not None and (not is_whole(value) or not least <= value <= 2**62):
             rule = "must be a whole number above 0" if least else "must be a whole number, 0 or above"
             raise option_error("train", name, rule, value, remedy)
-
-
-def _maker(env: Any, env_kwargs: Mapping[str, Any] | None, n_seeds: int) -> Callable[[], Any]:
-    """What gives every seed an environment of its own: seeds take turns in the middle of their episodes."""
-    if isinstance(env, str):
-        return lambda: make_env(env, env_kwargs)
-    if not isinstance(env, gymnasium.Env) and not callable(env):
-        rule = "must be an id, an environment or a function that makes one"
-        raise option_error("train", "env", rule, env, "Use for example 'FrozenLake-v1'.")
-    if env_kwargs:
-        rule = "needs the id of an environment; this one is made elsewhere"
-        raise option_error("train", "env_kwargs", rule, dict(env_kwargs), "Pass them where it is made.")
-    if not isinstance(env, gymnasium.Env):
-        return lambda: make_env(env())
-
-    return _Copies(env, n_seeds)
-
-
-class _Copies:
-    """Copies of an environment; the environment itself where it cannot be copied and one seed asks for it."""
-
-    def __init__(self, env: gymnasium.Env[Any, Any], n_seeds: int) -> None:
-        self._env = env
-        self._n_seeds = n_seeds
-        self.shared = False  # whether the environment itself was handed out
-
-    def __call__(self) -> gymnasium.Env[Any, Any]:
-        try:
-            return copy.deepcopy(self._env)
-        except Exception as fault:  # whatever a simulator's own parts raise when they are copied
-            if self._n_seeds == 1:
-                self.shared = True
-                return self._env
-            rule = (
-                f"must be copied for {self._n_seeds} seeds, and cannot be ({type(fault).__name__}: {fault})"
-            )
-            remedy = "Give a function that makes one, such as lambda: MyEnv()."
-            raise option_error("train", "env", rule, str(self._env), remedy) from fault
-
-
-def make_config(name: str, options: Mapping[str, Any]) -> Any:
-    """The checked options of an algorithm.
-
-    Raises:
-        OptionError: an option is unknown (suggests the nearest) or out of range.
-    """
-    config_class = importlib.import_module(find_algorithm(name).module).Config
-    known = [f.name for f in dataclasses.fields(config_class)]
-    for option in options:
-        if option not in known:
-            names = [*known, *_OF_TRAIN]
-            near = difflib.get_close_matches(_ELSEWHERE.get(option, option), names, n=1, cutoff=0.7)
-            listed = f"Its options: {', '.join(known)}. Options of the environment go into env_kwargs."
-            hint = f"Did you mean '{near[0]}'?" if near else listed
-            raise OptionError(f"{name} has no option '{option}'. {hint}")
-    return config_class(**options)
-
-
-def known_model(env: gymnasium.Env[Any, Any], gamma: float) -> FiniteMDP | None:
-    """The finite model of an environment, or None.
-
-    An environment has one if it carries a table of transitions, no wrapper changes what is seen of it, and its spaces
-    number as many states and actions as the table has.
-
-    Raises:
-        ModelError: the table is no model; names the state and the action at fault.
-    """
-    layer = env
-    while isinstance(layer, gymnasium.Wrapper):
-        if type(layer).__name__ not in _TRANSPARENT:
-            return None
-        layer = layer.env
-    states, actions = env.observation_space, env.action_space
-    discrete = gymnasium.spaces.Discrete
-    if not isinstance(states, discrete) or not isinstance(actions, discrete):
-        return None
-    world = env.unwrapped
-    if not isinstance(getattr(world, "mdp", None), FiniteMDP) and getattr(world, "P", None) is None:
-        return None
-    if getattr(world, "fickle_passenger", False):
-        return None  # Taxi's fickle passenger changes his mind beside the table
-    model = FiniteMDP.from_env(env, gamma)
-    return model if (states.n, actions.n) == (model.n_states, model.n_actions) else None
-
-
-def _model_for(env: gymnasium.Env[Any, Any], gamma: float, driver: str) -> FiniteMDP | None:
-    """The model to train on. A table that is no model is an error, unless it need not be looked at."""
-    try:
-        return known_model(env, gamma)
-    except ModelError as fault:
-        if driver == "compiled":
-            raise
-        if driver == "auto":
-            said = f"The environment's table of transitions cannot be used, so it is stepped live. {fault}"
-            warnings.warn(said, stacklevel=3)
-        return None
-
-
-def choose_algorithm(space: gymnasium.Space[Any]) -> str:
-    """The default algorithm for an observation space: Q-learning in a table, SARSA(λ) on tiles."""
-    return "sarsa_lambda" if isinstance(space, gymnasium.spaces.Box) else "q_learning"
-
-
-def _printable(text: str) -> str:
-    """A name that fits into a line."""
-    return "".join(c if c.isprintable() else " " for c in text)[:200] or "?"
-
-
-def _own_options(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
-    """The options with which an environment was made, as far as they are not those of its id."""
-    if env.spec is None:
-        return {}
-    registered = gymnasium.registry.get(env.spec.id)
-    usual = {} if registered is None else registered.kwargs
-    return {
-        name: value for name, value in env.spec.kwargs.items() if usual.get(name, _own_options) is not value
-    }
-
-
-def _described(features: np.ndarray | None) -> dict[str, str]:
-    """Features by their hash, so that runs on other features have another digest."""
-    if features is None:
-        return {}
-    raw = np.ascontiguousarray(features, dtype=np.float64)
-    return {"features": f"{raw.shape} sha256 {hashlib.sha256(raw.tobytes()).hexdigest()[:16]}"}
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

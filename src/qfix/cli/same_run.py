@@ -65,8 +65,8 @@ def _asked(
     kept: Any, env_kwargs: Mapping[str, Any], options: Mapping[str, Any], own: Mapping[str, Any], made: Any
 ) -> Any:
     """The spec of the run that would be begun; its algorithm and environment are those of the kept one."""
+    from qfix.assembly import known_model, make_config
     from qfix.envs.make import make_env
-    from qfix.experiment import known_model, make_config
 
     spec = kept.spec
     config = make_config(spec.algorithm, options)

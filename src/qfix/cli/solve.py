@@ -59,7 +59,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _solve(env_id: str, env_kwargs: dict[str, Any], own: dict[str, Any]) -> int:
-    from qfix.experiment import known_model
+    from qfix.assembly import known_model
     from qfix.mdp import FiniteMDP, solve, start_value
 
     made = make_typed_env(env_id, env_kwargs)

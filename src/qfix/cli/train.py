@@ -83,7 +83,7 @@ def run(arguments: list[str]) -> int:
     if "help" in own_words:
         return _help(words.positional, env_words)
     env, name = _positional(words.positional)
-    from qfix.experiment import choose_algorithm
+    from qfix.assembly import choose_algorithm
 
     env_kwargs = with_truths(env, env_options(env_words))
     made = make_typed_env(env, env_kwargs)
@@ -180,7 +180,7 @@ def _help(positional: list[str], env_words: dict[str, str | None]) -> int:
     if len(positional) > 1 and not algorithms:
         algorithm(positional[1])
     if envs:
-        from qfix.experiment import choose_algorithm
+        from qfix.assembly import choose_algorithm
 
         made = make_typed_env(envs[0], with_truths(envs[0], env_options(env_words)))
         algorithms = algorithms or [choose_algorithm(made.observation_space)]

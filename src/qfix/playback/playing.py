@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, TextIO
 import gymnasium
 import numpy as np
 
+from qfix.assembly import env_for
 from qfix.errors import EnvironmentFault, QfixError, is_whole, option_error
 from qfix.evaluation import LONGEST_EPISODE, Kind, Policy
-from qfix.experiment import env_for, load
+from qfix.experiment import load
 from qfix.mdp.simulate import evaluation_seed
 from qfix.playback.scene import Image, Scene, plain, render_modes
 from qfix.playback.screen import ending, put

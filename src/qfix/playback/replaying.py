@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from qfix.assembly import trainer_for
 from qfix.errors import FolderError, is_whole, option_error
-from qfix.experiment import trainer_for
 from qfix.run import Run
 from qfix.runs import RunFolder, RunSpec, read_checkpoint
 from qfix.runs.spec import versions

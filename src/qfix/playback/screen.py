@@ -10,8 +10,8 @@ from typing import Any, TextIO
 import gymnasium
 import numpy as np
 
+from qfix.assembly import env_for
 from qfix.errors import EnvironmentFault, OptionError
-from qfix.experiment import env_for
 from qfix.mdp.simulate import episode_seed
 from qfix.playback.replaying import Replay, Step
 from qfix.playback.scene import Scene, plain, render_modes
