@@ -64,6 +64,8 @@ def test_a_finished_run_says_so_and_can_be_extended(qfix_command):
         f"To extend it: qfix resume {LAKE} --total-steps 4000\n"
     )
     assert not Path(LAKE, "result.json").exists()
+    told = json.loads(qfix_command("resume", LAKE, "--json").out)
+    assert (told["status"], told["steps"], told["folder"]) == ("finished", 2_000, LAKE)
     answer = qfix_command("resume", LAKE, "--total-steps", "4_000", "--json", "--no-pictures")
     document = json.loads(answer.out)
     assert (document["steps"], document["folder"]) == (4_000, LAKE)
@@ -107,6 +109,31 @@ def test_a_run_of_a_module_is_told_how_to_be_resumed(qfix_command):
     assert "600 steps" in answer.out
 
 
+def test_metrics_are_mirrored_where_it_is_asked_for(qfix_command):
+    line = "train qfix/Grid4x3-v0 --total-steps 400 --no-pictures --track tensorboard --metrics-every 50"
+    assert qfix_command(*line.split()).code == 0
+    run = qfix.load("runs/grid4x3-q_learning")
+    assert run.metrics("return").steps.tolist() == list(range(50, 401, 50))
+    assert list(Path(run.folder, "tensorboard", "seed_0").iterdir())
+
+
+def test_an_interrupted_live_run_is_not_evaluated_and_says_who_does(qfix_command, monkeypatch):
+    made = stopped("runs/dealer", "Blackjack-v1", total_steps=5_000)
+    resume = qfix.Run.resume
+
+    def interrupted(run, total_steps, progress, **options):
+        return resume(run, total_steps, lambda *_: signal.raise_signal(signal.SIGINT), **options)
+
+    monkeypatch.setattr(qfix.Run, "resume", interrupted)
+    answer = qfix_command("resume", "runs/dealer", "--no-pictures")
+    assert answer.code == 130
+    assert "not evaluated, as the training was interrupted; `qfix evaluate runs/dealer` does it" in " ".join(
+        answer.out.split()
+    )
+    assert answer.err.splitlines()[-1] == "Interrupted. Go on with it: qfix resume runs/dealer"
+    assert qfix.load("runs/dealer").steps > made
+
+
 # train --resume
 
 
@@ -136,6 +163,8 @@ def test_train_with_resume_begins_then_goes_on_then_is_finished(qfix_command):
         ("--eval-episodes 7", "--eval-episodes is 100 there and 7 here"),
         ("--total-steps 4000", "To extend it: `qfix resume runs/frozenlake-q_learning --total-steps 4000`"),
         ("--total-steps 1000", "--total-steps is 2000 there and 1000 here"),
+        ("--total-steps 0", "--total-steps is 2000 there and 0 here"),
+        ("--seeds 0", "--seeds is [0, 1] there and [] here"),
     ],
 )
 def test_another_run_is_not_gone_on_with_and_the_difference_is_named(qfix_command, words, message):

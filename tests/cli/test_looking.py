@@ -132,11 +132,11 @@ def test_runs_are_rows_and_the_damaged_do_not_hide_the_rest(qfix_command, lake, 
     assert rows["torn-spec"] == ["damaged"]
     assert "\ntorn: " in answer.out
     assert "runs/torn/metrics.db" in answer.out
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("COLUMNS", "70")
     narrow = qfix_command("list", "runs").out
     assert "\n  q_learning on FrozenLake-v1" in narrow
     table, _, _ = narrow.partition("\n\n")
-    assert max(map(len, table.splitlines())) <= 80
+    assert max(map(len, table.splitlines())) <= 70
     listed = json.loads(qfix_command("list", "runs", "--json").out)
     assert [(row["folder"], row["status"]) for row in listed] == [
         ("runs/dealer", "finished"),

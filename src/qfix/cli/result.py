@@ -156,7 +156,7 @@ def _show(run: Any, wishes: Wishes, fault: QfixError | None) -> list[QfixError]:
     if isinstance(fault, EnvironmentFault) and run.status != "failed":
         unevaluated = "as the environment failed"
     elif run.status == "interrupted" and run.model is None and wishes.folder is not None:
-        unevaluated = "as the training was interrupted"
+        unevaluated = f"as the training was interrupted; `qfix evaluate {wishes.folder}` does it"
     try:
         with waiting(run.model is None and not unevaluated and wishes.progress):
             summary = summarise(run, unevaluated=unevaluated)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -60,9 +61,13 @@ def go_on(kept: Any, wishes: Wishes, total_steps: int | None, own: Mapping[str, 
         own: the options that were typed.
     """
     if kept.steps == (kept.spec.total_steps if total_steps is None else total_steps):
-        said = f"{wishes.folder} is finished: all {kept.steps:,} steps of each seed are made."
+        if wishes.json:
+            document = kept.to_dict() | {"folder": str(wishes.folder), "restored": kept.restored}
+            print(json.dumps(document, indent=1))
+            return 0
+        print(f"{wishes.folder} is finished: all {kept.steps:,} steps of each seed are made.")
         extend = resume_command(str(wishes.folder), wishes.env, "--total-steps", f"{2 * kept.steps}")
-        print(f"{said}\nTo extend it: {extend}", file=sys.stderr if wishes.json else sys.stdout)
+        print(f"To extend it: {extend}")
         return 0
     total = kept.spec.total_steps if total_steps is None else total_steps
     if total > kept.steps:

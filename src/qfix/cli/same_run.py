@@ -74,7 +74,7 @@ def _asked(
         model = known_model(made, config.gamma)
     except ModelError:
         model = None  # as `train` has it: such a table is not looked at
-    seeds = own["seeds"] or 1
+    seeds = 1 if own["seeds"] is None else own["seeds"]
     seeds = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     trainer = type(kept.trainer)(
         config,
@@ -87,13 +87,15 @@ def _asked(
         None,
         own["total_steps"],
     )
-    given = {name: own[name] for name in ("metrics_every", "eval_episodes") if own[name] is not None}
+    named = ("total_steps", "metrics_every", "eval_episodes")
+    given = {"total_steps": trainer.total_steps} | {
+        name: own[name] for name in named if own[name] is not None
+    }
     return dataclasses.replace(
         spec,
         env_kwargs=dict(env_kwargs),
         config=trainer.config.to_dict(),
         seeds=seeds,
-        total_steps=trainer.total_steps,
         driver=trainer.driver,
         **given,
     )

@@ -204,10 +204,17 @@ def _free_folder(env_id: str, name: str) -> Path:
     """The first free one of runs/ENV-ALGORITHM, -2, -3, ..."""
     path = base = Path("runs") / _slug(env_id, name)
     count = 1
-    while path.exists() and any(path.iterdir()):
+    while _is_taken(path):
         count += 1
         path = base.with_name(f"{base.name}-{count}")
     return path
+
+
+def _is_taken(path: Path) -> bool:
+    try:
+        return path.exists() and any(path.iterdir())
+    except OSError:
+        return True  # a file, or a folder that may not be looked into
 
 
 def _slug(env_id: str, name: str) -> str:
