@@ -20,7 +20,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from qfix.errors import CheckpointError, OptionError
-from qfix.runs import checkpoint
+from qfix.runs import checkpoint, safetensors_file
 from qfix.runs.checkpoint import (
     list_checkpoints,
     read_checkpoint,
@@ -130,7 +130,7 @@ def test_no_arrays_are_a_checkpoint_too(tmp_path):
 
 
 def test_a_large_array_is_read_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "_PIECE", 1_000)
+    monkeypatch.setattr(safetensors_file, "_PIECE", 1_000)
     table = np.random.default_rng(0).random(12_345)
     write_checkpoint(tmp_path, 0, {"q": table, "n": np.arange(777)}, {})
     found = read_checkpoint(tmp_path).arrays
@@ -641,7 +641,7 @@ def test_a_read_only_folder_is_told(tmp_path):
 
 def test_what_is_too_large_for_the_memory_is_not_tried(tmp_path, monkeypatch):
     write(tmp_path, 10, 20)
-    monkeypatch.setattr(checkpoint, "_memory_bytes", lambda: 100)
+    monkeypatch.setattr(safetensors_file, "_memory_bytes", lambda: 100)
     monkeypatch.setattr(np, "empty", lambda *_: pytest.fail("allocated"))
     with pytest.raises(CheckpointError, match="bytes of memory, more than there are"):
         read_checkpoint(tmp_path)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from qfix.errors import CheckpointError, FolderError, QfixError
-from qfix.runs import checkpoint
+from qfix.runs import safetensors_file
 from qfix.runs.checkpoint import list_checkpoints, read_checkpoint, read_info, write_checkpoint
 
 ARRAYS = {"q": np.arange(12.0).reshape(3, 4), "n": np.arange(3), "b": np.array([True, False])}
@@ -124,7 +124,7 @@ def test_a_lying_header_is_refused_before_anything_is_allocated(tmp_path, lie):
 
 
 def test_a_long_header_is_not_even_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "LONGEST_HEADER", 1_000)
+    monkeypatch.setattr(safetensors_file, "LONGEST_HEADER", 1_000)
     forge(tmp_path, 1, packed(b"{}" + b" " * 1_000))
     with pytest.raises(CheckpointError, match="its header says that it has 1,002 bytes"):
         read_checkpoint(tmp_path)

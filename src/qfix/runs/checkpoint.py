@@ -8,8 +8,7 @@ nothing. The checksum is against accidents, not attackers: it says that what is 
 because processors compute it at 1 to 2 GB/s, anybody can check it by hand, and it runs in a second thread while the
 disk works.
 
-What is read may be a stranger's. No size is believed before it is compared with the file's real one, and nothing
-outside of the run's folder is opened.
+What is read may be a stranger's: nothing outside of the run's folder is opened.
 """
 
 from __future__ import annotations
@@ -17,60 +16,40 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import math
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from qfix.errors import CheckpointError, FolderError, option_error
+from qfix.errors import CheckpointError, FolderError, is_whole, option_error
 from qfix.runs.files import (
     TEMPORARY,
     folder_error,
     fsync_folder,
     is_folder,
     open_regular,
-    read_into,
     read_regular,
     remove,
     remove_leftovers,
     strict_json,
     write_new,
 )
+from qfix.runs.safetensors_file import as_safetensors, is_size, read_hashed, require_truths, write_hashed
 
 FOLDER = "checkpoints"
 STATE = "state.safetensors"
 MANIFEST = "manifest.json"
 FORMAT = 1
 LONGEST_MANIFEST = 4 << 20
-LONGEST_HEADER = 16 << 20
 LARGEST_STEP = 2**62
 
-_DTYPES = {
-    "BOOL": np.dtype("bool"),
-    "I8": np.dtype("<i1"),
-    "U8": np.dtype("<u1"),
-    "I16": np.dtype("<i2"),
-    "U16": np.dtype("<u2"),
-    "I32": np.dtype("<i4"),
-    "U32": np.dtype("<u4"),
-    "I64": np.dtype("<i8"),
-    "U64": np.dtype("<u8"),
-    "F16": np.dtype("<f2"),
-    "F32": np.dtype("<f4"),
-    "F64": np.dtype("<f8"),
-}
-_CODES = {dtype: code for code, dtype in _DTYPES.items()}
 # a step, and a number where a checkpoint of that step was there already and was just about to be replaced
 _NAME = re.compile(r"([0-9]{12}|[1-9][0-9]{12,18})(?:-([1-9][0-9]{0,5}))?")
-_PIECE = 8 << 20  # bytes that are read before they are handed to the thread that hashes
-_MOST_DIMENSIONS = 32
 _MOST_TRIES = 100
 _MOST_TOLD = 20  # of what a message lists
 
@@ -132,7 +111,7 @@ def write_checkpoint(
         CheckpointError: the disk is full, or the folder cannot be written. The checkpoints before are as they were.
     """
     step = _checked(step, keep_last)
-    header, pieces = _as_safetensors(arrays)
+    header, pieces = as_safetensors(arrays)
     _as_manifest(step, info, 0, "")  # what cannot be kept is known before anything is written
     within = Path(folder) / FOLDER
     temporary = within / f"{TEMPORARY}{secrets.token_hex(8)}"
@@ -146,7 +125,7 @@ def write_checkpoint(
         remove_leftovers(within)
         temporary.mkdir()
         try:
-            digest = _write_hashed(temporary / STATE, header, *pieces)
+            digest = write_hashed(temporary / STATE, header, *pieces)
             size = len(header) + sum(map(len, pieces))
             write_new(temporary / MANIFEST, _as_manifest(step, info, size, digest))
             fsync_folder(temporary)
@@ -172,52 +151,12 @@ def remove_checkpoints_after(folder: str | Path, step: int) -> list[int]:
 
 def _checked(step: int, keep_last: int) -> int:
     owner = "write_checkpoint"
-    if not _is_step(step) or not 0 <= step <= LARGEST_STEP:
+    if not is_whole(step) or not 0 <= step <= LARGEST_STEP:
         raise option_error(owner, "step", "must be a whole number in [0, 2**62]", step, "Use run.steps.")
-    if not _is_step(keep_last) or keep_last < 1:
+    if not is_whole(keep_last) or keep_last < 1:
         rule = "must be a whole number, 1 or above"
         raise option_error(owner, "keep_last", rule, keep_last, "Use keep_last=3.")
     return int(step)
-
-
-def _as_safetensors(arrays: Mapping[str, np.ndarray]) -> tuple[bytes, list[memoryview]]:
-    """Header and contents of a safetensors file; the contents are the arrays' own memory where it is in order."""
-    described: dict[str, Any] = {}
-    kept: list[np.ndarray] = []
-    at = 0
-    for name in sorted(arrays, key=lambda name: -np.asarray(arrays[name]).dtype.itemsize):
-        array = np.asarray(arrays[name], order="C")
-        dtype = array.dtype.newbyteorder("<")
-        if not isinstance(name, str) or name == "__metadata__" or dtype not in _CODES:
-            rule = "must have names and hold booleans, whole numbers or floats of 16 to 64 bits"
-            remedy = "Convert it first, for example with .astype(np.float64)."
-            raise option_error("write_checkpoint", "arrays", rule, f"{name}: {array.dtype}", remedy)
-        array = array.astype(dtype, copy=False)
-        offsets = [at, at := at + array.nbytes]
-        described[name] = {"dtype": _CODES[dtype], "shape": list(array.shape), "data_offsets": offsets}
-        kept.append(array)
-    text = json.dumps(described, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # arrays begin where they are aligned
-    if len(text) > LONGEST_HEADER:
-        rule = f"must be few enough to be named in {LONGEST_HEADER:,} bytes"
-        raise option_error("write_checkpoint", "arrays", rule, len(arrays), "Stack arrays of the same kind.")
-    pieces = [array.reshape(-1).view(np.uint8).data for array in kept]
-    return len(text).to_bytes(8, "little") + text, pieces
-
-
-def _write_hashed(path: Path, *pieces: bytes | memoryview) -> str:
-    """Write a file while a second thread takes the hash."""
-    hashed = hashlib.sha256()
-
-    def take() -> None:
-        for piece in pieces:
-            hashed.update(piece)
-
-    with ThreadPoolExecutor(1) as thread:
-        taken = thread.submit(take)
-        write_new(path, *pieces)
-        taken.result()
-    return hashed.hexdigest()
 
 
 def _as_manifest(step: int, info: Mapping[str, Any], size: int, digest: str) -> bytes:
@@ -352,7 +291,7 @@ def read_checkpoint(folder: str | Path, step: int | Literal["last", "best"] = "l
         CheckpointError: there is none, or none that is intact; says what is wrong with each.
     """
     folder = Path(folder)
-    if not (step in ("last", "best") if isinstance(step, str) else _is_step(step)):
+    if not (step in ("last", "best") if isinstance(step, str) else is_whole(step)):
         rule = 'must be "last", "best" or a step'
         raise option_error("read_checkpoint", "step", rule, step, 'Use "last".')
     for _ in range(_MOST_TRIES):  # a writer may remove or replace what is just being read
@@ -378,10 +317,6 @@ def read_checkpoint(folder: str | Path, step: int | Literal["last", "best"] = "l
     raise _nothing(folder, said.get(str(step)) or f"no intact checkpoint of step {step:,}", skipped)
 
 
-def _is_step(step: object) -> bool:
-    return isinstance(step, int | np.integer) and not isinstance(step, bool)
-
-
 def _nothing(folder: str | Path, what: str, skipped: list[str]) -> CheckpointError:
     steps = list_checkpoints(folder)
     there = (
@@ -404,18 +339,14 @@ def _read(folder: Path, entry: _Entry) -> tuple[dict[str, Any], dict[str, np.nda
     try:
         if size != told["bytes"]:
             raise CheckpointError(f"{path} has {size:,} bytes, and should have {told['bytes']:,}.")
-        hashed, arrays = _read_hashed(descriptor, size, path)
+        hashed, arrays = read_hashed(descriptor, size, path)
     except MemoryError as fault:
         raise CheckpointError(f"{path} needs {size:,} bytes of memory, more than there are.") from fault
     finally:
         os.close(descriptor)
     if hashed != told["sha256"]:
         raise CheckpointError(f"{path} is not what was written: its SHA-256 has changed.")
-    for key, array in arrays.items():
-        if array.dtype == bool and array.size and array.reshape(-1).view(np.uint8).max() > 1:
-            raise CheckpointError(
-                f"{path} is damaged: the array {key!r} holds what is neither true nor false."
-            )
+    require_truths(arrays, path)
     return manifest, arrays
 
 
@@ -428,7 +359,7 @@ def _read_manifest(folder: Path, entry: _Entry) -> dict[str, Any]:
     name = f"{FOLDER}/{entry.name}/{MANIFEST}"
     path = folder / name
     content = strict_json(read_regular(folder, name, LONGEST_MANIFEST), path)
-    if not isinstance(content, dict) or not _is_step(content.get("format")):
+    if not isinstance(content, dict) or not is_whole(content.get("format")):
         raise CheckpointError(f"{path} is damaged: it is no manifest of a checkpoint.")
     if content["format"] != FORMAT:
         raise CheckpointError(
@@ -449,94 +380,10 @@ def _read_manifest(folder: Path, entry: _Entry) -> dict[str, Any]:
         or not isinstance(content["info"], dict)
         or not isinstance(told, dict)
         or set(told) != {"bytes", "sha256"}
-        or not _are_sizes([told["bytes"]], 1)
+        or not is_size(told["bytes"])
         or not isinstance(told["sha256"], str)
     ):
         raise CheckpointError(
             f"{path} is damaged: its fields are not those of the checkpoint of step {entry.step}."
         )
     return content
-
-
-def _read_hashed(descriptor: int, size: int, path: Path) -> tuple[str, dict[str, np.ndarray]]:
-    """SHA-256 and arrays of an open file, each read once, straight into its memory; a second thread takes the hash."""
-    start = bytearray(8)
-    if size < 8:
-        raise CheckpointError(f"{path} is damaged: {size} bytes are no safetensors file.")
-    read_into(descriptor, memoryview(start), path)
-    length = int.from_bytes(start, "little")
-    if length > min(size - 8, LONGEST_HEADER):
-        raise CheckpointError(f"{path} is damaged: its header says that it has {length:,} bytes.")
-    if size > _memory_bytes():
-        raise MemoryError
-    text = bytearray(length)
-    read_into(descriptor, memoryview(text), path)
-    layout = list(_layout(strict_json(bytes(text), path), size - 8 - length, path))
-    arrays: dict[str, np.ndarray] = {}
-    hashed = hashlib.sha256(start + text)
-    with ThreadPoolExecutor(1) as thread:
-        for name, dtype, shape in layout:
-            arrays[name] = np.empty(shape, dtype)
-            view = arrays[name].reshape(-1).view(np.uint8).data
-            for at in range(0, len(view), _PIECE):
-                read_into(descriptor, view[at : at + _PIECE], path)
-                thread.submit(hashed.update, view[at : at + _PIECE])
-    return hashed.hexdigest(), arrays
-
-
-def _layout(header: Any, size: int, path: Path) -> Iterator[tuple[str, np.dtype[Any], tuple[int, ...]]]:
-    """Name, type and shape of each array, in the order in which they lie in the file, which they fill.
-
-    To be gone through to its end before anything of it is believed.
-
-    Raises:
-        CheckpointError: the header does not describe `size` bytes, each in one array.
-    """
-    if not isinstance(header, dict):
-        raise CheckpointError(f"{path} is damaged: its header is no table of arrays.")
-    rows = []
-    for name, row in header.items():
-        if name == "__metadata__":
-            continue
-        code, shape, offsets = _fields(row)
-        if (
-            not isinstance(code, str)
-            or code not in _DTYPES
-            or not _are_sizes(shape, _MOST_DIMENSIONS)
-            or not _are_sizes(offsets, 2)
-            or len(offsets) != 2
-            or math.prod(shape) * _DTYPES[code].itemsize != offsets[1] - offsets[0]
-            or math.prod(n for n in shape if n) >= 2**60
-        ):
-            raise CheckpointError(f"{path} is damaged: its header describes no array under {name[:80]!r}.")
-        rows.append((offsets, name, _DTYPES[code], tuple(shape)))
-    at = 0
-    for (begin, end), name, dtype, shape in sorted(rows):
-        if begin != at:
-            raise CheckpointError(
-                f"{path} is damaged: the array {name[:80]!r} is not where the one before ends."
-            )
-        at = end
-        yield name, dtype, shape
-    if at != size:
-        raise CheckpointError(f"{path} is damaged: its arrays have {at:,} bytes, not {size:,}.")
-
-
-def _fields(row: Any) -> tuple[Any, Any, Any]:
-    if not isinstance(row, dict) or set(row) != {"dtype", "shape", "data_offsets"}:
-        return None, None, None
-    return row["dtype"], row["shape"], row["data_offsets"]
-
-
-def _are_sizes(value: Any, most: int) -> bool:
-    return (
-        isinstance(value, list) and len(value) <= most and all(_is_step(n) and 0 <= n < 2**60 for n in value)
-    )
-
-
-def _memory_bytes() -> float:
-    """Memory of this machine; infinite where the system does not say."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, OSError, ValueError):
-        return math.inf
