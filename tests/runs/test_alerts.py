@@ -24,7 +24,7 @@ HEALTHY = {
 def told(rows, seed=3):
     """Kinds of the alerts at each of several measurements."""
     watchman = Watchman(seed)
-    return [[a.kind for a in watchman.observe(10 * i, HEALTHY | row)] for i, row in enumerate(rows)]
+    return [[a.kind for a in watchman.observe(1_000 * i, HEALTHY | row)] for i, row in enumerate(rows)]
 
 
 def test_a_healthy_run_is_left_alone():
@@ -84,3 +84,9 @@ def test_values_that_never_differ_are_told_after_ten_measurements():
     dead = {"q_std": 0.0}
     assert told([dead] * 12) == [[]] * 9 + [["q_dead"]] + [[]] * 2
     assert told([*[dead] * 9, {}, *[dead] * 9])[-1] == []
+
+
+def test_in_a_very_short_run_nothing_has_to_be_learned_yet():
+    watchman = Watchman(0)
+    assert not any(watchman.observe(step, HEALTHY | {"q_std": 0.0}) for step in range(10, 1_000, 10))
+    assert [a.kind for a in watchman.observe(1_000, HEALTHY | {"q_std": 0.0})] == ["q_dead"]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 LONG_EPISODE = 100_000  # steps of an episode that has not ended
 _WARM_UP = 10  # measurements before the mean return says anything
 _DEAD = 10  # measurements in a row without any difference between action values
+_YOUNG = 1_000  # steps before which nothing has to be learned yet
 
 
 class Alert(NamedTuple):
@@ -35,7 +36,7 @@ class Watchman:
     2. q_beyond_bound: |q| > r_max / (1 - gamma), which no expected return can exceed. Not for gamma = 1.
     3. return_drop: the mean return of the latest episodes is below its running mean by more than half of that
        (for a positive mean: below half of it).
-    4. q_dead: all action values have been equal for 10 measurements.
+    4. q_dead: all action values have been equal for 10 measurements, after 1,000 steps or more.
     5. endless_episode: the running episode is longer than 100,000 steps.
 
     Args:
@@ -60,7 +61,7 @@ class Watchman:
             "not_finite": self._not_finite(metrics),
             "q_beyond_bound": self._beyond_bound(metrics),
             "return_drop": self._drop(metrics),
-            "q_dead": self._dead(metrics),
+            "q_dead": self._dead(step, metrics),
             "endless_episode": self._endless(metrics),
         }
         begun = [
@@ -100,9 +101,9 @@ class Watchman:
             return ""
         return f"the mean return has fallen to {now:.4g}; its mean so far is {mean:.4g}"
 
-    def _dead(self, metrics: Mapping[str, float]) -> str:
+    def _dead(self, step: int, metrics: Mapping[str, float]) -> str:
         self._equal = self._equal + 1 if metrics.get("q_std", math.nan) == 0.0 else 0
-        if self._equal < _DEAD:
+        if self._equal < _DEAD or step < _YOUNG:
             return ""
         return f"all action values have been equal for {self._equal} measurements: nothing is being learned"
 
