@@ -17,7 +17,7 @@ _MOST_CURVES = 8  # runs whose learning curves can be told apart
 
 
 def comparison_figure(comparison: RunComparison) -> Figure:
-    """Scores of each run's seeds, best mean at the top; beside them how they learned, or what they are against the best.
+    """Scores of each run's seeds, best mean at the top; beside them how they learned, or how they stand to the best.
 
     Points: one a seed, exact or the mean of its evaluation. Bar: mean and its interval. Diamond: interquartile mean.
     """
