@@ -10,19 +10,26 @@ from faults.killing import differences
 from qfix.runs import RunFolder, StoreReader, list_checkpoints, recorder
 
 STEPS = 600
+OPTIONS = {
+    "env": "FrozenLake",
+    "algorithm": "sarsa",
+    "driver": "live",
+    "total_steps": STEPS,
+    "seeds": 2,
+    "metrics_every": 50,
+    "epsilon": 0.3,
+    "eval_episodes": 5,
+}
 
 
 @pytest.fixture(scope="module")
 def honest(tmp_path_factory):
     """A run with checkpoints on the way, and one with more steps, never interrupted."""
     within = tmp_path_factory.mktemp("honest")
-    options = {"total_steps": STEPS, "seeds": 2, "metrics_every": 50, "epsilon": 0.3, "eval_episodes": 5}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(recorder, "COST_SHARE", 1e9)
         patch.setattr("qfix.loop._CHUNK_SECONDS", 1e-9)
-        qfix.train(
-            "FrozenLake", "sarsa", out=within / "run", driver="live", checkpoint_seconds=1e-6, **options
-        )
+        qfix.train(out=within / "run", checkpoint_seconds=1e-6, **OPTIONS)
     return within / "run"
 
 
@@ -114,3 +121,36 @@ def test_a_store_that_is_older_than_the_checkpoint_is_told(honest, tmp_path):
     (folder / "metrics.db").unlink()
     with pytest.raises(qfix.FolderError, match=r"There is no .*metrics\.db"):
         qfix.load(folder)
+
+
+# Killed before there was a checkpoint: found by the campaign
+
+
+def test_a_run_that_was_killed_between_its_first_two_files_is_begun_anew(honest, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in ("spec.json", "lock"):
+        shutil.copy(honest / name, folder / name)
+    assert RunFolder(folder).status == "killed"
+    assert "starts anew" in qfix.load(folder).restored[0]
+    qfix.resume(folder)
+    assert list(differences(folder, honest)) == []
+
+
+def test_a_run_that_was_killed_in_its_first_checkpoint_is_begun_anew(honest, tmp_path, monkeypatch):
+    """The folder as it is when the rows are on the disk and the checkpoint is not."""
+    folder = tmp_path / "run"
+    write = recorder.write_checkpoint
+
+    def keep(within, *given, **more):
+        if not folder.exists():
+            shutil.copytree(within, folder)
+        return write(within, *given, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "write_checkpoint", keep)
+        qfix.train(out=tmp_path / "other", **OPTIONS)
+    assert len(StoreReader(folder / "metrics.db").all_episodes()) == 2
+    assert not list_checkpoints(folder)
+    assert qfix.resume(folder).steps == STEPS
+    assert list(differences(folder, honest)) == []
