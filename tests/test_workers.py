@@ -18,9 +18,10 @@ import pytest
 
 import frail
 import qfix
-from qfix import loop, workers
+from qfix import loop
 from qfix.run import Run
 from qfix.runs import StoreReader
+from qfix.workers import choice, team
 
 OPTIONS = {"algorithm": "q_learning", "alpha": 0.3, "gamma": 0.9, "epsilon": 0.4, "metrics_every": 75}
 
@@ -260,17 +261,17 @@ def test_a_function_of_a_module_and_an_id_of_a_module_can_be_made_elsewhere():
 @pytest.fixture
 def eager(monkeypatch):
     """Other processes are worth it from the first moment; tells how many were started."""
-    monkeypatch.setattr(workers, "WORTH_SECONDS", 0.0)
+    monkeypatch.setattr(choice, "WORTH_SECONDS", 0.0)
     monkeypatch.setattr(loop, "_LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(workers, "usable_cores", lambda: 2)
+    monkeypatch.setattr(choice, "usable_cores", lambda: 2)
     started = []
-    start = workers.start_process
+    start = team.start_process
 
     def count(target):
         started.append(target)
         return start(target)
 
-    monkeypatch.setattr(workers, "start_process", count)
+    monkeypatch.setattr(team, "start_process", count)
     return started
 
 
@@ -294,7 +295,7 @@ def test_where_no_process_can_be_started_there_is_this_one(eager, monkeypatch):
     def refuse(target):
         raise BlockingIOError("Resource temporarily unavailable")
 
-    monkeypatch.setattr(workers, "start_process", refuse)
+    monkeypatch.setattr(team, "start_process", refuse)
     with pytest.warns(UserWarning, match="trained in one process .* temporarily unavailable"):
         assert_alike(train(steps=300), train(steps=300, workers=1))
 
@@ -310,18 +311,18 @@ def test_short_compiled_and_single_runs_stay_in_one_process(eager):
 
 
 def test_what_is_worth_a_process(monkeypatch):
-    monkeypatch.setattr(workers, "usable_cores", lambda: 4)
+    monkeypatch.setattr(choice, "usable_cores", lambda: 4)
     spec = SimpleNamespace(seeds=range(6), driver="live", total_steps=101_000)
     build = SimpleNamespace(by_id=True)
     run = SimpleNamespace(spec=spec, failures={}, workers=None, build=build, steps=1_000)
-    assert workers.processes_due(run, 0.5, 1_000) == 4
-    assert workers.processes_due(run, 0.09, 1_000) == 1  # 9 seconds to go
+    assert choice.processes_due(run, 0.5, 1_000) == 4
+    assert choice.processes_due(run, 0.09, 1_000) == 1  # 9 seconds to go
     run.failures = dict.fromkeys(range(3))
-    assert workers.processes_due(run, 0.5, 1_000) == 3
+    assert choice.processes_due(run, 0.5, 1_000) == 3
     run.failures = dict.fromkeys(range(5))
-    assert workers.processes_due(run, 0.5, 1_000) == 1
+    assert choice.processes_due(run, 0.5, 1_000) == 1
     run.workers, run.failures = 5, {}
-    assert workers.processes_due(run, 0.0, 0) == 5
+    assert choice.processes_due(run, 0.0, 0) == 5
 
 
 # Signals, and a parent that dies

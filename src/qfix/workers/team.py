@@ -1,62 +1,25 @@
-"""Seeds in processes of their own, for environments that are stepped in Python and hold its lock.
-
-While a run is trained, `SeedProcesses` stands in for the trainer, and gives the state back at the end:
-
-    advance, measure, pack, steps_done     as the trainer does them, each seed by a trainer of its own elsewhere
-
-Seeds share nothing, and a process goes on from the packed state of its seed, so nothing but the time depends on how
-many processes are at work. What dies or hangs in native code takes one process with it, and so one seed.
-"""
+"""The side of the parent: every seed of a run in a process of its own, and what to do when one dies or hangs."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-import sys
-import threading
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from multiprocessing.reduction import ForkingPickler
-from types import ModuleType
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from qfix.errors import EnvironmentFault, OptionError, is_whole, option_error
+from qfix.errors import EnvironmentFault, OptionError, option_error
+from qfix.workers.process import GOODBYE_SECONDS, end_process, ending, preload, start_process
+from qfix.workers.worker import LOOKS, Arrays, Build, work
 
-WORTH_SECONDS = 10.0  # what the rest of a training takes in one process, if others are to be started for it
 PACK_SECONDS = 10.0  # between two packed states that are kept for a seed whose process may die
 _PACK_SHARE = 0.01  # of the time since the last of them that making one may take
-_LOOKS = 4  # within the time limit, at whether a worker has moved
-_PATIENCE = 2 * _LOOKS  # looks without a move after which a process is ended: its own time limit comes first
-_GOODBYE_SECONDS = 3.0  # in which a process that is not needed any more ends by itself
-
-Arrays: TypeAlias = dict[str, np.ndarray]
-
-
-class Build(Protocol):
-    """Makes the trainer of one seed, here or in another process, to which it can be sent."""
-
-    @property
-    def step_time_limit(self) -> float | None:
-        """Seconds that a step may take."""
-
-    @property
-    def by_id(self) -> bool:
-        """Whether an id says all of its environment, and nothing that the script has set besides."""
-
-    @property
-    def modules(self) -> Sequence[str]:
-        """What is worth importing once, before there are processes."""
-
-    def __call__(self, seed: int) -> Any:
-        """The trainer."""
+_PATIENCE = 2 * LOOKS  # looks without a move after which a process is ended: its own time limit comes first
 
 
 class Records(NamedTuple):
@@ -91,79 +54,6 @@ class _Seed:
     seen: int = -1  # the beat at the last look
     still: int = 0  # looks since it last moved
     looked: float = 0.0  # when
-
-
-# Whether to
-
-
-def check_workers(
-    workers: int | None, build: Build | None, seeds: Sequence[int], owner: str = "train"
-) -> None:
-    """Check what a user asks for before any work: make a trainer in another process.
-
-    Raises:
-        OptionError: it is no count, or another process cannot make the environment.
-    """
-    if workers is None:
-        return
-    if not is_whole(workers) or workers < 1:
-        rule = "must be a whole number above 0, or None"
-        raise option_error(owner, "workers", rule, workers, "Use workers=2.")
-    if min(workers, len(seeds)) == 1:
-        return
-    refused = why_not(build)
-    if refused is None:
-        assert build is not None
-        _preload(build)
-        refused = _tried(build, seeds[0])
-    if refused is not None:
-        rule = f"must be 1 where another process cannot make the environment: {refused.rstrip('.')}"
-        remedy = (
-            "Put what makes or registers it into a module of its own, and give 'module:Id-v0' or a function of "
-            "that module; or use workers=1."
-        )
-        raise option_error(owner, "workers", rule, workers, remedy)
-
-
-def why_not(build: Build | None) -> str | None:
-    """Why the trainer of a seed cannot be sent for to another process; None where nothing speaks against it."""
-    if build is None:
-        return "it was given as an object, which lives in this process"
-    if multiprocessing.current_process().daemon:
-        return "this process is a daemon, and may not start others"
-    try:
-        with _no_script():
-            ForkingPickler.dumps(build)
-    except Exception as fault:  # whatever the parts of an environment raise
-        return f"it cannot be sent there ({type(fault).__name__}: {fault})"
-    return None
-
-
-def processes_due(run: Any, seconds: float, made: int) -> int:
-    """How many processes should go on with a run; 1 for this one alone.
-
-    Args:
-        run: whose `workers` is a number, or None for whatever is quickest.
-        seconds: that this process has taken
-        made: for so many steps of every seed.
-    """
-    going = len(run.spec.seeds) - len(run.failures)
-    if run.workers is not None:
-        return min(run.workers, going)
-    most = min(going, usable_cores())
-    if run.spec.driver != "live" or most < 2 or not run.build or not run.build.by_id:
-        return 1
-    rest = seconds / made * (run.spec.total_steps - run.steps)
-    return most if rest > WORTH_SECONDS and why_not(run.build) is None else 1
-
-
-def usable_cores() -> int:
-    """Cores this process may run on: fewer than the machine has where it is pinned."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-
-
-# The parent's side
 
 
 @contextmanager
@@ -232,7 +122,7 @@ class SeedProcesses:
         self.state = State(dict(state.failures))
         self._build, self._workers = build, workers
         limit = build.step_time_limit
-        self._pause = None if limit is None else limit / _LOOKS
+        self._pause = None if limit is None else limit / LOOKS
         arrays, made = trainer.pack(state), trainer.steps_done(state)
         self._team = [
             _Seed(number, _part_of(arrays, i), made[i], episodes[i]) for i, number in enumerate(self.seeds)
@@ -240,7 +130,7 @@ class SeedProcesses:
         self._deaths: dict[int, str] = {}  # since the last advance
         self._mourned: set[int] = set()  # seeds that have died, whose steps are perhaps being made again
         self._packed_at, self._pack_wait = time.perf_counter(), PACK_SECONDS
-        _preload(build)
+        preload(build)
 
     def open(self, faithful: bool = False) -> None:
         """Start the processes.
@@ -272,10 +162,10 @@ class SeedProcesses:
         for seed in self._team:
             if seed.line is not None:
                 seed.line.close()
-        until = time.perf_counter() + _GOODBYE_SECONDS
+        until = time.perf_counter() + GOODBYE_SECONDS
         for seed in self._team:
             if seed.process is not None:
-                _end(seed.process, max(0.0, until - time.perf_counter()))
+                end_process(seed.process, max(0.0, until - time.perf_counter()))
                 seed.process = seed.line = None
 
     def advance(self, state: State, steps: int) -> tuple[State, Records]:
@@ -339,7 +229,7 @@ class SeedProcesses:
 
     def _start(self, i: int) -> None:
         seed = self._team[i]
-        seed.line, seed.process, seed.beat = start_process(_work)
+        seed.line, seed.process, seed.beat = start_process(work)
 
     def _ask(self, places: Iterable[int], kind: str, argument: int = 0) -> dict[int, Any]:
         """Ask processes for something; those that die meanwhile are in `_deaths`, and have no answer."""
@@ -394,11 +284,11 @@ class SeedProcesses:
         assert seed.line is not None
         seed.line.close()
         if said is None:
-            process.join(_GOODBYE_SECONDS)
-            said = f"its process died ({_ending(process.exitcode)})"
+            process.join(GOODBYE_SECONDS)
+            said = f"its process died ({ending(process.exitcode)})"
         else:
             process.kill()
-        _end(process)
+        end_process(process)
         if i in self._mourned:
             return  # in making its steps again: what was packed is all there is
         self._mourned.add(i)
@@ -429,194 +319,14 @@ class SeedProcesses:
         return i in answers
 
 
-def start_process(target: Callable[[Connection, Any], None]) -> tuple[Connection, Any, Any]:
-    """A process that runs target(line, beat); this end of the line, the process and the beat.
-
-    It does not import the script that is running here, as Python would have it: a script that trains a run without
-    `if __name__ == "__main__"` would train it in every process.
-    """
-    context = _context()
-    mine, theirs = context.Pipe()
-    beat = context.RawValue("Q", 0)
-    process = context.Process(target=target, args=(theirs, beat))
-    try:
-        with _no_script():
-            process.start()
-    finally:
-        theirs.close()
-    return mine, process, beat
-
-
-def _context() -> Any:
-    known = multiprocessing.get_all_start_methods()
-    return multiprocessing.get_context("forkserver" if "forkserver" in known else "spawn")
-
-
-def _preload(build: Build) -> None:
-    """Have the server of forks import what every worker needs; in vain if it has been started already."""
-    context = _context()
-    if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload([__name__, *build.modules])
-
-
-@contextmanager
-def _no_script() -> Iterator[None]:
-    with _script:
-        main = sys.modules["__main__"]
-        sys.modules["__main__"] = ModuleType("__main__")
-        try:
-            yield
-        finally:
-            sys.modules["__main__"] = main
-
-
-_script = threading.Lock()
-
-
-def _tried(build: Build, seed: int) -> str | None:
-    """Make a trainer in another process; what it says if it cannot."""
-    line, process, _ = start_process(_try)
-    try:
-        line.send((build, seed))
-        answer: str | None = line.recv()
-        return answer
-    except (EOFError, OSError):
-        process.join(_GOODBYE_SECONDS)
-        return f"the process that made it died ({_ending(process.exitcode)})"
-    finally:
-        line.close()
-        _end(process)
-
-
-def _end(process: Any, patience: float = _GOODBYE_SECONDS) -> None:
-    process.join(patience)
-    if process.is_alive():
-        process.kill()  # it does not listen to a friendlier signal
-        process.join()
-    process.close()
-
-
 def _end_line(seed: _Seed) -> None:
     if seed.process is not None:
         assert seed.line is not None
         seed.line.close()
-        _end(seed.process)
+        end_process(seed.process)
     seed.process = seed.line = None
-
-
-def _ending(code: int | None) -> str:
-    """How a process ended, by its exit code."""
-    if code is not None and code < 0:
-        return signal.Signals(-code).name
-    return "its end is not known" if code is None else f"exit code {code}"
 
 
 def _part_of(arrays: Arrays, i: int) -> Arrays:
     prefix = f"{i}."
     return {name.removeprefix(prefix): a for name, a in arrays.items() if name.startswith(prefix)}
-
-
-# The worker's side
-
-
-def _try(line: Connection, beat: Any) -> None:
-    """Say why the trainer of a seed cannot be made here; None if it can."""
-    _leave_signals_to_the_parent()
-    with suppress(EOFError, OSError):
-        refused = None
-        try:
-            build, seed = line.recv()
-            _made(build, seed)
-        except Exception as fault:  # whatever an environment raises
-            refused = f"{type(fault).__name__}: {fault}"
-        line.send(refused)
-
-
-def _work(line: Connection, beat: Any) -> None:
-    """Do what the parent asks for, until its end of the line is closed or it is gone."""
-    _leave_signals_to_the_parent()
-    pulse = _Pulse(beat)
-    with suppress(EOFError, OSError):
-        try:
-            build, seed, arrays = line.recv()
-            pulse.seconds = (build.step_time_limit or 60.0) / _LOOKS
-            pulse.start()
-            trainer = _made(build, seed)
-            state = trainer.unpack(arrays)
-        except Exception as fault:  # whatever an environment raises
-            line.send((f"{type(fault).__name__}: {fault}", False))
-            return
-        first = trainer.steps_done(state)[0]
-        line.send((None, _same(trainer.pack(state), arrays)))
-        while True:
-            kind, argument = line.recv()
-            # until its first step the kernels are loaded, or compiled
-            if kind == "advance" and trainer.steps_done(state)[0] > first:
-                pulse.standing = lambda: trainer.steps_done(state)[0]
-            answer = _answer(trainer, state, kind, argument)
-            pulse.standing = None
-            line.send(answer)
-
-
-def _answer(trainer: Any, state: Any, kind: str, argument: int) -> Any:
-    if kind == "measure":
-        return trainer.measure(state)[:, 0]
-    if kind == "pack":
-        return trainer.pack(state)
-    try:
-        _, records = trainer.advance(state, argument)
-    except EnvironmentFault as fault:
-        records = fault.records
-    return (
-        records.returns[0],
-        records.lengths[0],
-        records.snapshots,
-        trainer.steps_done(state)[0],
-        state.failures.get(0),
-    )
-
-
-class _Pulse(threading.Thread):
-    """Counts the beat up while the worker moves, and ends it with its parent.
-
-    Native code that holds Python's lock stops this thread too, so the beat is still then, as it should be.
-    """
-
-    def __init__(self, beat: Any) -> None:
-        super().__init__(daemon=True)
-        self._beat = beat
-        self.seconds = 0.0
-        self.standing: Callable[[], int] | None = (
-            None  # steps made, while it is the environment that takes its time
-        )
-
-    def run(self) -> None:
-        """Look, some times within the time limit."""
-        parent = multiprocessing.parent_process()
-        assert parent is not None
-        last = None
-        while True:
-            standing = self.standing
-            now = None if standing is None else standing()
-            if now is None or now != last:
-                self._beat.value += 1
-            last = now
-            if wait([parent.sentinel], self.seconds):
-                os._exit(1)
-
-
-def _made(build: Build, seed: int) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the parent has made the same, and been told
-        return build(seed)
-
-
-def _same(one: Arrays, other: Arrays) -> bool:
-    return one.keys() == other.keys() and all(
-        np.array_equal(one[name], other[name], equal_nan=one[name].dtype.kind == "f") for name in one
-    )
-
-
-def _leave_signals_to_the_parent() -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
