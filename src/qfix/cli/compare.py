@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+from os.path import normpath
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +67,30 @@ def run(arguments: list[str]) -> int:
         ) from error
     picture = None
     if plot is None or plot.lower() != "none":
-        from qfix.report.comparison_figure import comparison_figure
-        from qfix.report.paint import write
-
-        home = Path(words.positional[0]).absolute().parent / "comparison.png" if plot is None else Path(plot)
-        picture = write(comparison_figure(found), home)
+        picture = _draw(found, words.positional[0], plot)
     if as_json:
         print(json.dumps(found.to_dict() | {"figure": None if picture is None else str(picture)}, indent=1))
         return 0
     _show(found, picture)
     return 0
+
+
+def _draw(found: Any, first: str, plot: str | None) -> Path | None:
+    """Draw the picture; None if it has no name of its own and the folder beside the first run cannot be written."""
+    from qfix.report.comparison_figure import comparison_figure
+    from qfix.report.paint import write
+
+    home = Path(normpath(Path(first, os.pardir, "comparison.png"))) if plot is None else Path(plot)
+    try:
+        return write(comparison_figure(found), home)
+    except OSError as error:
+        if plot is None:
+            print(f"No picture: {home}: {error.strerror}. --plot FILE names another.", file=sys.stderr)
+            return None
+        raise OptionError(
+            f"The '--plot' option of compare must be a file that can be written ({error.strerror}). Got {plot!r}. "
+            "Choose another, or --plot none."
+        ) from error
 
 
 def _show(found: Any, picture: Path | None) -> None:
@@ -113,8 +130,8 @@ def _show(found: Any, picture: Path | None) -> None:
         table.add_row(*(row[name] for name in shown))
     console.print(table)
     console.print()
-    methods = sorted({f"{found.of} {found.method}" for run in order for found in (run.mean, run.iqm)})
-    console.print(f"interval: 95 %, by method: {', '.join(methods)}.", style="dim", soft_wrap=True)
+    level = f"{100 * first.mean.confidence:g} %"
+    console.print(f"interval: {level}, {_methods(order)}.", style="dim", soft_wrap=True)
     console.print(f"beaten: probability that a seed of {best} scores more.", style="dim", soft_wrap=True)
     console.print("every seed, best first:", style="dim")
     for run in order:
@@ -139,6 +156,13 @@ def _show(found: Any, picture: Path | None) -> None:
         console.print(f"picture  {picture}", soft_wrap=True)
 
 
+def _methods(runs: list[Any]) -> str:
+    """How the intervals were made, each estimate by itself where they differ."""
+    mean = " or ".join(sorted({run.mean.method for run in runs}))
+    iqm = " or ".join(sorted({run.iqm.method for run in runs}))
+    return mean if mean == iqm else f"of the mean {mean}, of the IQM {iqm}"
+
+
 def _beaten(found: Any, best: str, name: str) -> str:
     pair = found.statistics.pair(best, name)
     theta = pair.improvement.probability
@@ -150,8 +174,8 @@ def _reached(found: Any) -> str:
     from math import isfinite
 
     n = len(found.steps)
-    median = f"half of them by step {found.median:,.0f}" if isfinite(found.median) else "fewer than half"
-    said = f"reached {found.threshold:g} in {n - found.n_censored} of {n} seeds, {median}"
+    median = f", half of them by step {found.median:,.0f}" if isfinite(found.median) else ""
+    said = f"reached {found.threshold:g} in {n - found.n_censored} of {n} seeds{median}"
     left = f"; {found.n_censored} had not by step {found.budget:,.0f}" if found.n_censored else ""
     return f"{said}{left}."
 
