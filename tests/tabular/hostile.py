@@ -21,7 +21,7 @@ from qfix.tabular import agent as building
 from qfix.tabular.trainer import TabularTrainer
 from tabular.running import TABLES_ONLY, random_world, separating, trainer_on
 
-STEPS, LONGEST_SECONDS = 2000, 120
+STEPS, LONGEST_SECONDS = 2000, 600
 
 WHOLE = [0, 1, 2, 3, 7, 255, 1 << 31, (1 << 31) - 1, 1 << 32, (1 << 32) | 1, (1 << 63) - 1]
 NUMBERS = [np.nan, np.inf, -np.inf, 1e308, -1e308, 5e-324, -0.0, 0.5, 1e9]

@@ -198,6 +198,35 @@ def test_it_is_an_error_when_every_seed_has_failed():
     assert records.failures == {}
 
 
+def test_seeds_that_failed_at_different_steps_are_tried_again_up_to_one_step():
+    made = []
+
+    class Breaks(EverySeed):
+        """The first of the run's environments breaks at its 10th step, the second at its 40th."""
+
+        def __init__(self):
+            super().__init__()
+            self.steps, self.limit = 0, {0: 10, 1: 40}.get(len(made), 10**6)
+            made.append(self)
+
+        def reset(self, *, seed=None, options=None):
+            return Fragile.reset(self, seed=seed)
+
+        def step(self, action):
+            self.steps += 1
+            if self.steps == self.limit:
+                raise ZeroDivisionError("division by zero")
+            return super().step(action)
+
+    trainer = TabularTrainer(config_of("sarsa", gamma=0.9), Fragile("none"), Breaks, None, [0, 1])
+    state = trainer.start()
+    with pytest.raises(EnvironmentFault, match="All 2 seeds have failed"):
+        trainer.advance(state, 100)
+    assert trainer.steps_done(state) == [9, 39]
+    state, _ = trainer.advance(state, 1)
+    assert trainer.steps_done(state) == [40, 40]
+
+
 # Hanging
 
 
