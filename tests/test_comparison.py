@@ -92,6 +92,7 @@ def test_a_seed_that_failed_is_counted_and_has_no_score():
     compared = qfix.compare([run, whole], names=["broken", "whole"])
     broken = compared.runs[0]
     assert len(broken.scores) == 2
+    assert broken.curves.shape == (2, len(broken.curve_steps))
     assert set(broken.failures) == set(run.failures) == set(whole.spec.seeds) - set(broken.seeds)
     assert any("broken: 1 of 3 seeds failed" in note for note in compared.notes)
     assert any("Fewer than 10 seeds" in note for note in compared.notes)

@@ -1,5 +1,8 @@
 """A run that was stopped and taken up again is the run that was never stopped."""
 
+import json
+import shutil
+
 import gymnasium
 import numpy as np
 import pytest
@@ -119,6 +122,82 @@ def test_a_run_in_memory_can_be_saved_anywhere_and_taken_up(tmp_path):
         run.save(tmp_path / "kept")
 
 
+class Breakable(gymnasium.Wrapper):
+    """Raises at steps of the environments that a test has named, by their order; 0 is the one that is looked at."""
+
+    made, breaks = 0, {}
+
+    def __init__(self):
+        super().__init__(gymnasium.make("CliffWalking-v1"))
+        self.number, self.steps = Breakable.made, 0
+        Breakable.made += 1
+
+    def step(self, action):
+        self.steps += 1
+        if self.steps == Breakable.breaks.get(self.number):
+            raise Breakable.breaks.get("kind", OSError)("the cable came loose")
+        return super().step(action)
+
+
+def broken_run(monkeypatch, folder, breaks, **options):
+    monkeypatch.setattr(Breakable, "made", 0)
+    monkeypatch.setattr(Breakable, "breaks", breaks)
+    given = OPTIONS | {"driver": "live", "total_steps": 500, "seeds": 2} | options
+    return qfix.train(Breakable, "q_learning", out=folder, **given)
+
+
+def test_seeds_that_all_failed_are_tried_again_and_none_exceeds_its_budget(tmp_path, monkeypatch):
+    with pytest.raises(qfix.EnvironmentFault, match="All 2 seeds"):
+        broken_run(monkeypatch, tmp_path / "run", {1: 101, 2: 301})
+    assert RunFolder(tmp_path / "run").failures().keys() == {0, 1}
+    monkeypatch.setattr(Breakable, "breaks", {})
+    run = qfix.resume(tmp_path / "run", env=Breakable)
+    assert run.trainer.steps_done(run.state) == [500, 500]
+    assert RunFolder(tmp_path / "run").failures() == run.failures == {}
+    steps, values = run.metrics("running_length")
+    assert (np.diff(steps) > 0).all()
+    assert np.nanmin(values) >= 0
+
+
+def test_a_failure_that_a_resume_from_before_it_undoes_is_no_failure(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    broken_run(monkeypatch, folder, {}, total_steps=200)
+    monkeypatch.setattr(Breakable, "made", 0)
+    monkeypatch.setattr(Breakable, "breaks", {2: 250})  # seed 1, once its episode is brought back
+    with pytest.warns(UserWarning, match="1 of 2 seeds failed"):
+        qfix.resume(folder, total_steps=500, env=Breakable)
+    assert RunFolder(folder).failures().keys() == {1}
+    # it stays failed where it had failed already
+    with pytest.warns(UserWarning, match="1 of 2 seeds failed"):
+        qfix.resume(folder, total_steps=600, env=Breakable)
+    assert RunFolder(folder).failures().keys() == {1}
+    monkeypatch.setattr(Breakable, "breaks", {})
+    run = qfix.load(folder, env=Breakable, checkpoint=200).resume(total_steps=500)
+    assert RunFolder(folder).failures() == run.failures == {}
+
+
+def test_what_was_stopped_in_the_middle_of_a_step_must_be_loaded_again(tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    broken_run(monkeypatch, folder, {}, total_steps=200, seeds=1)
+    run = qfix.load(folder, env=Breakable)
+    monkeypatch.setattr(Breakable, "breaks", {Breakable.made - 1: 250, "kind": KeyboardInterrupt})
+    with pytest.raises(KeyboardInterrupt):
+        run.resume(total_steps=500)
+    with pytest.raises(qfix.FolderError, match="in the middle of a step"):
+        run.resume(total_steps=500)
+    monkeypatch.setattr(Breakable, "breaks", {})
+    whole = broken_run(monkeypatch, tmp_path / "whole", {}, seeds=1)
+    assert_same(qfix.resume(folder, total_steps=500, env=Breakable), whole)
+
+
+def test_a_failed_seed_is_known_from_the_folder_of_a_run_that_was_saved(tmp_path, monkeypatch):
+    with pytest.warns(UserWarning, match="1 of 2 seeds failed"):
+        run = broken_run(monkeypatch, None, {1: 101})
+    run.save(tmp_path / "kept")
+    assert RunFolder(tmp_path / "kept").failures() == run.failures
+    assert run.failures.keys() == {0}
+
+
 class Slippery(gymnasium.Wrapper):
     """Takes another action now and then, by a generator of its own that reset(seed) does not know."""
 
@@ -198,3 +277,17 @@ def test_training_and_evaluation_share_no_seed(monkeypatch):
     assert len(seen["evaluation"]) == 200
     # by construction: below and above 2^63
     assert max(seen["training"]) < 2**63 <= min(seen["evaluation"])
+
+
+def test_a_run_that_needs_more_memory_than_there_is_cannot_be_loaded(tmp_path):
+    qfix.train("FrozenLake-v1", "n_step_sarsa", total_steps=100, out=tmp_path / "run", **OPTIONS)
+    path = tmp_path / "run" / "spec.json"
+    spec = json.loads(path.read_text())
+    spec["config"]["n"] = 10**15
+    path.write_text(json.dumps(spec))
+    with pytest.raises(qfix.QfixError, match="cannot be loaded"):
+        qfix.load(tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    (tmp_path / "run" / "metrics.db").unlink()
+    with pytest.raises(qfix.FolderError, match="more memory than there is"):
+        qfix.load(tmp_path / "run")

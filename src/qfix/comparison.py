@@ -20,6 +20,7 @@ from qfix.errors import CheckpointError, OptionError, option_error
 from qfix.experiment import EVAL_EPISODES, load
 from qfix.run import Run
 from qfix.runs import RunFolder, RunSpec
+from qfix.runs.reader import MetricSeries
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class RunScores:
     curve_steps: np.ndarray
     """(n,) environment steps of each seed."""
     curves: np.ndarray
-    """(seeds, n) mean return of the latest training episodes; NaN before the first has ended."""
+    """(seeds, n) mean return of the latest training episodes of those seeds; NaN before the first has ended."""
 
     @property
     def mean(self) -> stats.Interval:
@@ -232,8 +233,17 @@ def scores_of(run: Run | str | Path, name: str = "") -> RunScores:
         failures,
         baselines,
         np.empty(0, np.int64) if series is None else series.steps,
-        np.empty((len(seeds), 0)) if series is None else series.values,
+        np.empty((len(scored), 0)) if series is None else _rows(series, scored),
     )
+
+
+def _rows(series: MetricSeries, seeds: Sequence[int]) -> np.ndarray:
+    """(seeds, n) values of these seeds; NaN of one that was never measured."""
+    rows = np.full((len(seeds), len(series.steps)), np.nan)
+    for i, seed in enumerate(seeds):
+        if seed in series.seeds:
+            rows[i] = series.values[series.seeds.index(seed)]
+    return rows
 
 
 def _of_run(run: Run, name: str) -> RunScores:
@@ -253,7 +263,7 @@ def _of_run(run: Run, name: str) -> RunScores:
         run.failures,
         {policy: one.mean for policy, one in found.items()},
         curve.steps,
-        curve.values,
+        curve.values[keep],
     )
 
 

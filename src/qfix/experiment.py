@@ -207,13 +207,16 @@ def load(
     """
     path = Path(folder)
     spec = RunSpec.load(path)
+    seen = list_checkpoints(path)  # before: what a writer adds meanwhile is not to be rolled back
     found = _checkpoint_of(path, spec, checkpoint)
-    seen = list_checkpoints(path)
     try:
         run = _restored(path, spec, env, found, step_time_limit)
     except (FolderError, OptionError) as fault:
         said = plain_text(str(fault), LONGEST_MESSAGE)  # it may quote what a stranger wrote
         raise type(fault)(f"The run in {path} cannot be loaded. {said}") from fault
+    except MemoryError as fault:
+        said = f"what its spec.json describes needs more memory than there is ({plain_text(str(fault), 200)})"
+        raise FolderError(f"The run in {path} cannot be loaded: {said}. Use a larger machine.") from fault
     run.folder, run.checkpoints_seen = path, seen
     run.status = "finished" if run.steps >= spec.total_steps else "interrupted"
     for line in () if found is None else found.skipped:

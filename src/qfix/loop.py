@@ -37,6 +37,11 @@ def go_on(
     workers: int | None = None,
 ) -> None:
     """Resume a run; see `Run.resume`."""
+    if run.torn:
+        raise FolderError(
+            f"This run was stopped in the middle of a step, and what is in memory may be half of it; the last "
+            f"checkpoint in {run.folder} is whole. Load it again: qfix.load({str(run.folder)!r})."
+        )
     goal = run.spec.total_steps if total_steps is None else total_steps
     if not is_whole(goal) or goal < max(1, run.steps):
         rule = f"must be a whole number, {run.steps:,} or more: so many steps are made"
@@ -105,6 +110,7 @@ def keep_while(
         run.recorder = None
         if torn:
             # a second Ctrl-C, or a bug: the state may be half of a step, and the last checkpoint is whole
+            run.torn = True
             recorder.event(run.steps, "interrupted", "at once; goes on from the last checkpoint")
             with suppress(FolderError):  # it must not take the place of what is being raised
                 recorder.close()
@@ -129,8 +135,7 @@ def _mirrored(run: Any, track: Sequence[str]) -> Iterator[None]:
 def _finish(run: Any, recorder: Recorder, begun_at: int, said: str) -> None:
     try:
         recorder.event(run.steps, run.status, said)
-        for seed, failure in run.failures.items():
-            recorder.event(run.steps, "seed_failed", f"seed {seed}: {failure}")
+        run.keep_failures(recorder)
         if run.steps > begun_at or not list_checkpoints(recorder.folder):
             recorder.checkpoint(run.steps, run.trainer.pack(run.state), run.checkpoint_info())
         run.checkpoints_seen = list_checkpoints(recorder.folder)

@@ -72,6 +72,7 @@ class Run:
         trainer, state: of the family of algorithms; what the figures of a family look into.
         status: "running", "finished", "interrupted" or "failed".
         signal: number of the signal that interrupted it, or None.
+        torn: whether it was stopped in the middle of a step, so that only its folder can be gone on with.
         snapshots: action values of the first seed after some episodes.
         alerts: what deserved a warning, in order.
         folder: where it is kept, or None.
@@ -100,6 +101,7 @@ class Run:
         self._displaced = False  # whether an evaluation has left it in the middle of another episode
         self.status = "running"
         self.signal: int | None = None
+        self.torn = False
         self.snapshots: list[Snapshot] = []
         self.alerts: list[Alert] = []
         self.folder: Path | None = None
@@ -125,6 +127,7 @@ class Run:
         self._seconds = 0.0
         self._first: tuple[int, float] | None = None  # steps and seconds of the first advance
         self._evaluated: dict[tuple[Any, ...], Evaluation] = {}
+        self._kept_failures = set(self._failed)  # places of seeds whose failure is in the folder
 
     # Going on
 
@@ -168,6 +171,8 @@ class Run:
                 if self.recorder is not None:
                     seed, first = self.spec.seeds[i], int(self._counts[i]) - len(lasted)
                     self.recorder.store.add_episodes(seed, first, int(self._played[i]), returned, lasted)
+        self._kept_failures &= self._failed.keys() - records.failures.keys()  # tried again, it may fail again
+        self.keep_failures()
         for shot in records.snapshots:
             self.snapshots.append(Snapshot(*shot))
             if self.recorder is not None:
@@ -245,6 +250,7 @@ class Run:
         Raises:
             OptionError: the run has made more steps than `total_steps`.
             LockedError: another process writes the run, or it has gone on since it was loaded.
+            FolderError: it was stopped in the middle of a step, and has to be loaded again; or the disk refuses.
             EnvironmentFault, Interrupted: as in `train`.
         """
         go_on(self, total_steps, progress, track, checkpoint_seconds, workers)
@@ -493,11 +499,22 @@ class Run:
                 recorder.store.add_snapshot(self.spec.seeds[0], shot.episode, shot.step, shot.action_values)
             for alert in self.alerts:
                 recorder.store.add_alert(*alert)
+            self.keep_failures(recorder, every=True)
             recorder.checkpoint(self.steps, self.trainer.pack(self.state), self.checkpoint_info())
             recorder.event(self.steps, self.status)
         finally:
             recorder.close()
         return recorder.folder
+
+    def keep_failures(self, recorder: Recorder | None = None, every: bool = False) -> None:
+        """Note in the folder which seeds have failed, those aside that are there already unless `every`."""
+        recorder = self.recorder if recorder is None else recorder
+        if recorder is None:
+            return
+        for i, said in self._failed.items():
+            if every or i not in self._kept_failures:
+                recorder.event(self.steps, "seed_failed", f"seed {self.spec.seeds[i]}: {said}")
+        self._kept_failures.update(self._failed)
 
     def checkpoint_info(self) -> dict[str, Any]:
         """What a checkpoint says beside the arrays."""

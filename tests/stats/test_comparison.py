@@ -429,6 +429,13 @@ def test_too_few_permutations_are_said_to_be_too_few():
     )
 
 
+def test_with_unequal_numbers_one_permutation_may_be_the_most_extreme():
+    """p = 1/35 is possible, below 5 %; 2/35 is not, and was once taken for the least there is."""
+    a, b = [5.0, 6.0, 7.0], [1.0, 2.0, 3.0, 6.5]
+    assert compare_two([9, 9.5, 9.1], [1, 1.2, 0.8, 1.1], test="permutation").p_value == pytest.approx(1 / 35)
+    assert "none can be" not in compare_two(a, b, confidence=0.95, test="permutation").verdict
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

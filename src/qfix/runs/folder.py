@@ -56,14 +56,18 @@ class RunFolder:
         return max(list_checkpoints(self.path), default=0)
 
     def failures(self) -> dict[int, str]:
-        """What ended the training of a seed, by seed."""
-        found = {}
+        """What ended the training of a seed, by seed; not what a resume from before it has undone."""
+        found: dict[int, tuple[int, str]] = {}
         for event in self.store.events():
-            if event.kind == "seed_failed":
+            if event.kind == "resumed":
+                found = {seed: told for seed, told in found.items() if told[0] <= event.step}
+                if len(found) == len(self.spec.seeds):
+                    found = {}  # where all had failed, all are tried again
+            elif event.kind == "seed_failed":
                 seed, _, said = event.message.removeprefix("seed ").partition(": ")
                 if seed.isdecimal():
-                    found[int(seed)] = said
-        return found
+                    found[int(seed)] = event.step, said
+        return {seed: said for seed, (_, said) in found.items()}
 
     def evaluations(self, policy: str = "greedy") -> dict[int, Evaluation]:
         """The latest evaluation of each seed under a policy: greedy, exploratory, untrained, random or optimal."""

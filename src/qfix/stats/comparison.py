@@ -148,7 +148,9 @@ class Comparison:
     @property
     def _least_p(self) -> float:
         """The least p a permutation test can have."""
-        return 2 / count_permutations(self.n_a, self.n_b, self.paired)
+        # with unequal numbers no other way to deal need be as extreme
+        alike = 2 if self.paired or self.n_a == self.n_b else 1
+        return alike / count_permutations(self.n_a, self.n_b, self.paired)
 
     @property
     def _hopeless(self) -> bool:

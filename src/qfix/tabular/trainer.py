@@ -154,17 +154,20 @@ class TabularTrainer:
         go on; it is stepped again once its failure is removed.
 
         Raises:
-            EnvironmentFault: every seed has failed, this time or before; a later call tries them all again. The
-                state stays readable: it holds what was learned up to the step before, and `records` of the fault the
-                episodes of this call.
+            EnvironmentFault: every seed has failed, this time or before; a later call tries them all again, and
+                brings those that failed earlier to where the last one stood, so that none gets more than its budget.
+                The state stays readable: it holds what was learned up to the step before, and `records` of the fault
+                the episodes of this call.
         """
         seeds = range(len(self.seeds))
+        made = self.steps_done(state)
         if len(state.failures) == len(seeds):
             state.failures = {}
+            made = [max(made)] * len(seeds)
         active = [i for i in seeds if i not in state.failures]
         records = Records([[] for _ in seeds], [[] for _ in seeds], [], {})
         faults: dict[int, EnvironmentFault] = {}
-        targets = {i: int(state.agents[i].registers.counts[STEP]) + steps for i in active}
+        targets = {i: made[i] + steps for i in active}
         try:
             if self.driver == "compiled":
                 self._advance_compiled(state, targets, records, faults)
