@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import difflib
 import functools
 import hashlib
 import importlib
@@ -21,7 +20,7 @@ import numpy as np
 
 from qfix.algorithms import algorithm as find_algorithm
 from qfix.envs.make import find_spec, make_env
-from qfix.errors import CheckpointError, FolderError, ModelError, OptionError, option_error
+from qfix.errors import CheckpointError, FolderError, ModelError, OptionError, nearest, option_error
 from qfix.mdp import FiniteMDP
 from qfix.runs import RunSpec
 
@@ -72,10 +71,9 @@ def make_config(name: str, options: Mapping[str, Any]) -> Any:
     known = [f.name for f in dataclasses.fields(config_class)]
     for option in options:
         if option not in known:
-            names = [*known, *_OF_TRAIN]
-            near = difflib.get_close_matches(_ELSEWHERE.get(option, option), names, n=1, cutoff=0.7)
+            near = nearest(_ELSEWHERE.get(option, option), [*known, *_OF_TRAIN], 0.7)
             listed = f"Its options: {', '.join(known)}. Options of the environment go into env_kwargs."
-            hint = f"Did you mean '{near[0]}'?" if near else listed
+            hint = f"Did you mean '{near}'?" if near else listed
             raise OptionError(f"{name} has no option '{option}'. {hint}")
     return config_class(**options)
 

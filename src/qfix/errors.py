@@ -96,9 +96,16 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     There is no algorithm 'qlearning'. Did you mean 'q_learning'?
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    if near:
-        hint = f"Did you mean '{near[0]}'?"
-    else:
-        hint = f"Known: {', '.join(names)}."
+    near = nearest(name, names)
+    hint = f"Known: {', '.join(names)}." if near is None else f"Did you mean '{near}'?"
     return UnknownNameError(f"There is no {kind} '{name}'. {hint}")
+
+
+def nearest(name: str, known: Iterable[str], least: float = 0.5) -> str | None:
+    """The known name that is most like another, at least so much; None where none is.
+
+    >>> nearest("--sede", ["--seeds", "--out"]), nearest("--folder", ["--seeds", "--out"])
+    ('--seeds', None)
+    """
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=least)
+    return near[0] if near else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import io
 import os
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from qfix.cli.signals import immediate_stop
-from qfix.errors import EnvironmentFault, OptionError, QfixError
+from qfix.errors import EnvironmentFault, OptionError, QfixError, nearest
 
 
 class Command(NamedTuple):
@@ -86,8 +85,8 @@ def _dispatch(words: list[str]) -> int:
         print(f"qfix {__version__}")
         return 0
     if words[0] not in COMMANDS:
-        near = difflib.get_close_matches(words[0], COMMANDS, n=1, cutoff=0.5)
-        hint = f"Did you mean '{near[0]}'?" if near else f"There are: {', '.join(COMMANDS)}."
+        near = nearest(words[0], COMMANDS)
+        hint = f"Did you mean '{near}'?" if near else f"There are: {', '.join(COMMANDS)}."
         kind = "option" if words[0].startswith("-") else "command"
         raise OptionError(f"There is no {kind} '{words[0]}'. {hint}")
     code: int = importlib.import_module(COMMANDS[words[0]].module).run(words[1:])

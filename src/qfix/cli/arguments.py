@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import difflib
 import inspect
 import re
 import shlex
@@ -18,7 +17,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from qfix.errors import OptionError
+from qfix.errors import OptionError, nearest
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -96,7 +95,7 @@ def understand(words: Mapping[str, str | None], options: Sequence[Option], comma
     values = {}
     for name, text in words.items():
         if name not in rows:
-            raise OptionError(f"There is no option '--{name}'. {_nearest(name, list(rows), command)}")
+            raise OptionError(f"There is no option '--{name}'. {_hint(name, list(rows), command)}")
         row = rows[name]
         if row.read is None:
             if text:
@@ -110,11 +109,10 @@ def understand(words: Mapping[str, str | None], options: Sequence[Option], comma
     return values
 
 
-def _nearest(name: str, known: list[str], command: str) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    starts = [k for k in known if k.startswith(name)]
-    if near or starts:
-        return f"Did you mean '--{(starts or near)[0]}'?"
+def _hint(name: str, known: list[str], command: str) -> str:
+    begins = next((k for k in known if k.startswith(name)), None)
+    if near := begins or nearest(name, known):
+        return f"Did you mean '--{near}'?"
     return f"`{command} --help` lists those there are."
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import warnings
@@ -16,7 +15,7 @@ from qfix.envs.catalogue import definition_of, entry
 from qfix.envs.registration import register_worlds
 from qfix.envs.table_env import TableEnv
 from qfix.envs.world import make_world, model_of
-from qfix.errors import EnvironmentFault, OptionError, UnknownNameError, unknown_name
+from qfix.errors import EnvironmentFault, OptionError, UnknownNameError, nearest, unknown_name
 
 # packages that register more environments when imported, by the namespace of their ids
 _PACKAGE_OF_NAMESPACE = {"ALE": "ale_py", "phys2d": "gymnasium[jax]", "tabular": "gymnasium[jax]"}
@@ -109,8 +108,8 @@ def find_spec(env_id: str) -> EnvSpec:
     bare = name.rsplit("-v", 1)[0]
     if bare in newest:
         raise UnknownNameError(f"There is no environment '{name}'. Did you mean '{newest[bare]}'?")
-    near = difflib.get_close_matches(name, list(gymnasium.registry), n=1, cutoff=0.5)
-    hint = f"Did you mean '{near[0]}'?" if near else "See `qfix list` for those there are."
+    near = nearest(name, gymnasium.registry)
+    hint = f"Did you mean '{near}'?" if near else "See `qfix list` for those there are."
     raise UnknownNameError(f"There is no environment '{name}'. {hint}")
 
 

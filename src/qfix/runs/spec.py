@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from qfix.errors import FolderError, OptionError, option_error
+from qfix.errors import FolderError, OptionError, is_whole, option_error
 from qfix.runs.files import read_regular, strict_json, write_atomically
 
 SPEC = "spec.json"
@@ -140,7 +140,7 @@ class RunSpec:
         path = Path(folder) / SPEC
         data = strict_json(read_regular(folder, SPEC, LONGEST_SPEC), path)
         form = data.pop("format", None) if isinstance(data, dict) else None
-        if not _is_whole(form, 1, 10**9):
+        if not _is_within(form, 1, 10**9):
             raise FolderError(
                 f"{path} is no description of a run: it has no 'format'. Restore it from a copy."
             )
@@ -159,7 +159,7 @@ class RunSpec:
         Raises:
             OptionError: no whole number of steps above 0.
         """
-        if not _is_whole(total_steps, 1, 2**62):
+        if not _is_within(total_steps, 1, 2**62):
             rule = "must be a whole number in [1, 2**62]"
             raise option_error("RunSpec", "total_steps", rule, total_steps, "Use 100_000.")
         return dataclasses.replace(self, total_steps=int(total_steps))
@@ -253,9 +253,8 @@ def _same(one: Any, other: Any) -> bool:
 # What each field may be
 
 
-def _is_whole(value: Any, low: int, high: int) -> bool:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    return whole and low <= value <= high
+def _is_within(value: Any, low: int, high: int) -> bool:
+    return is_whole(value) and low <= value <= high
 
 
 def _is_line(value: Any, longest: int = 1_000) -> bool:
@@ -270,7 +269,7 @@ def _are_whole(value: Any, low: int, high: int, fewest: int, most: int) -> bool:
     return (
         isinstance(value, list | tuple)
         and fewest <= len(value) <= most
-        and all(_is_whole(x, low, high) for x in value)
+        and all(_is_within(x, low, high) for x in value)
         and len(set(value)) == len(value)
     )
 
@@ -330,14 +329,14 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda x: _are_whole(x, 0, 2**63 - 1, 1, MOST_SEEDS),
         f"1 to {MOST_SEEDS:,} different whole numbers in [0, 2**63)",
     ),
-    "total_steps": (lambda x: _is_whole(x, 1, 2**62), "a whole number in [1, 2**62]"),
+    "total_steps": (lambda x: _is_within(x, 1, 2**62), "a whole number in [1, 2**62]"),
     "driver": (_is_name, "a name of small letters, digits and underscores"),
     "versions": (_are_versions, "a table of names and versions"),
-    "metrics_every": (lambda x: _is_whole(x, 1, 2**62), "a whole number in [1, 2**62]"),
+    "metrics_every": (lambda x: _is_within(x, 1, 2**62), "a whole number in [1, 2**62]"),
     "snapshot_episodes": (
         lambda x: _are_whole(x, 1, 2**62, 0, MOST_SNAPSHOTS),
         f"at most {MOST_SNAPSHOTS:,} different whole numbers in [1, 2**62]",
     ),
-    "eval_episodes": (lambda x: _is_whole(x, 0, 10**9), "a whole number in [0, 10**9]"),
+    "eval_episodes": (lambda x: _is_within(x, 0, 10**9), "a whole number in [0, 10**9]"),
     "env_given": (lambda x: x in ("id", "object"), '"id" or "object"'),
 }

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-import numbers
 import os
 import sqlite3
 import time
@@ -22,7 +21,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from qfix.errors import FolderError, OptionError, option_error
+from qfix.errors import FolderError, OptionError, is_whole, option_error
 from qfix.runs import schema
 from qfix.runs.files import write_atomically
 from qfix.runs.schema import LENGTH_TYPES, NO_SEED, RETURN_TYPES, TABLES, plain_text
@@ -436,7 +435,7 @@ def _refused(owner: str, name: str, rule: str, value: object, remedy: str) -> Op
 
 
 def _whole(owner: str, name: str, value: Any) -> int:
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or not 0 <= int(value) <= _LARGEST:
+    if not is_whole(value) or not 0 <= value <= _LARGEST:
         remedy = "Use whole numbers that SQLite can hold."
         raise _refused(owner, name, "must be from 0 to 2^63 - 1", value, remedy)
     return int(value)

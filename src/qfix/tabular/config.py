@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
-from qfix.errors import option_error
+from qfix.errors import is_whole, option_error
 from qfix.explore import (
     UCB,
     VDBE,
@@ -196,7 +196,7 @@ def require_positive(owner: str, name: str, value: Any, remedy: str) -> None:
 
 def require_whole(owner: str, name: str, value: Any, least: int, remedy: str) -> None:
     """A whole number from `least` up."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least:
+    if not is_whole(value) or value < least:
         raise option_error(owner, name, f"must be a whole number, {least} or more", value, remedy)
 
 
