@@ -21,9 +21,10 @@ class Alert(NamedTuple):
 
     step: int
     """Steps of the seed."""
-    seed: int
+    seed: int | None
+    """None: the run as a whole."""
     kind: str
-    """"return_drop", "q_beyond_bound", "q_dead", "not_finite" or "endless_episode"."""
+    """Of a watchman: "return_drop", "q_beyond_bound", "q_dead", "not_finite" or "endless_episode"."""
     message: str
 
 

@@ -25,6 +25,7 @@ import numpy as np
 
 from qfix.errors import FolderError, unknown_name
 from qfix.runs import schema
+from qfix.runs.alerts import Alert
 from qfix.runs.schema import LARGEST_BLOB, LENGTH_TYPES, NO_SEED, RETURN_TYPES, beside
 
 Answer = TypeVar("Answer")
@@ -73,16 +74,6 @@ class Evaluation(NamedTuple):
     mean: float
     std: float
     returns: np.ndarray | None
-
-
-class Alert(NamedTuple):
-    """What the user should know."""
-
-    step: int
-    seed: int | None
-    """None: the run as a whole."""
-    kind: str
-    message: str
 
 
 class Event(NamedTuple):
