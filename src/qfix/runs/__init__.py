@@ -4,7 +4,7 @@ from qfix.runs.alerts import Alert, Watchman
 from qfix.runs.checkpoint import Checkpoint, list_checkpoints, read_checkpoint, write_checkpoint
 from qfix.runs.folder import RunFolder, find_runs
 from qfix.runs.reader import StoreReader
-from qfix.runs.recorder import Recorder, claim_folder
+from qfix.runs.recorder import Recorder
 from qfix.runs.spec import RunSpec
 
 __all__ = [
@@ -15,7 +15,6 @@ __all__ = [
     "RunSpec",
     "StoreReader",
     "Watchman",
-    "claim_folder",
     "find_runs",
     "list_checkpoints",
     "read_checkpoint",

@@ -35,17 +35,13 @@ class Recorder:
     Args:
         folder: of the run; locked by the caller, who gives the lock away.
         lock: held.
-        keep_last: checkpoints to keep beside the best.
         checkpoint_seconds: time between two checkpoints; longer where a checkpoint takes long, so that writing them
             takes no more than 1 % of the time.
     """
 
-    def __init__(
-        self, folder: Path, lock: RunLock, keep_last: int = 3, checkpoint_seconds: float = CHECKPOINT_SECONDS
-    ) -> None:
+    def __init__(self, folder: Path, lock: RunLock, checkpoint_seconds: float = CHECKPOINT_SECONDS) -> None:
         self.folder = folder
         self._lock = lock
-        self._keep_last = keep_last
         self._seconds = checkpoint_seconds
         self._wait = checkpoint_seconds
         self._flushed = self._checkpointed = time.perf_counter()
@@ -58,14 +54,16 @@ class Recorder:
             raise
 
     @classmethod
-    def create(cls, folder: str | Path, spec: RunSpec, **options: Any) -> Recorder:
+    def create(
+        cls, folder: str | Path, spec: RunSpec, checkpoint_seconds: float = CHECKPOINT_SECONDS
+    ) -> Recorder:
         """Begin the folder of a new run.
 
         Raises:
             OptionError: the folder holds something already, or cannot be written.
             LockedError: another process has just begun a run there.
         """
-        path = claim_folder(folder)
+        path = _claim_folder(folder)
         lock = RunLock(path)
         lock.acquire()
         try:
@@ -76,7 +74,7 @@ class Recorder:
         except BaseException:
             lock.release()
             raise
-        recorder = cls(path, lock, **options)
+        recorder = cls(path, lock, checkpoint_seconds)
         with recorder._closed_on_error():
             recorder.event(0, "started", f"{spec.algorithm} on {spec.env}, {len(spec.seeds)} seeds")
             recorder.store.flush(durable=True)
@@ -84,7 +82,12 @@ class Recorder:
 
     @classmethod
     def reopen(
-        cls, folder: str | Path, step: int, episodes: Mapping[int, int], seen: Sequence[int], **options: Any
+        cls,
+        folder: str | Path,
+        step: int,
+        episodes: Mapping[int, int],
+        seen: Sequence[int],
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> Recorder:
         """Go on with the folder of a run from one of its checkpoints; what was recorded after it is removed.
 
@@ -93,6 +96,7 @@ class Recorder:
             step: of the checkpoint that was read; 0 where the run has none.
             episodes: of each seed up to there.
             seen: steps of the checkpoints that were there when it was read.
+            checkpoint_seconds: time between two checkpoints.
 
         Raises:
             LockedError: another process writes the run, or has written it since the checkpoint was read.
@@ -107,7 +111,7 @@ class Recorder:
         except BaseException:
             lock.release()
             raise
-        recorder = cls(path, lock, **options)
+        recorder = cls(path, lock, checkpoint_seconds)
         with recorder._closed_on_error():
             recorder.store.rollback(step, dict(episodes))
             if left:
@@ -177,7 +181,7 @@ class Recorder:
         """
         begun = time.perf_counter() if begun is None else begun
         self.store.flush(durable=True)
-        path = write_checkpoint(self.folder, step, dict(arrays), info, keep_last=self._keep_last)
+        path = write_checkpoint(self.folder, step, dict(arrays), info)
         self.event(step, "checkpoint")  # not before: who finds this and no checkpoint has lost one
         self._checkpointed = self._flushed = time.perf_counter()
         self._wait = max(self._seconds, (self._checkpointed - begun) / COST_SHARE)
@@ -191,7 +195,7 @@ class Recorder:
             self._lock.release()
 
 
-def claim_folder(folder: str | Path) -> Path:
+def _claim_folder(folder: str | Path) -> Path:
     """Make the folder of a run, so that a bad name is known before any work.
 
     Raises:
