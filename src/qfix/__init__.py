@@ -70,7 +70,8 @@ _HOMES = {
         "qfix.comparison": ("compare",),
         "qfix.experiment": ("load", "resume", "train"),
         "qfix.evaluation": ("Evaluation",),
-        "qfix.run": ("Episodes", "Metric", "Run"),
+        "qfix.run": ("Run",),
+        "qfix.runs.history": ("Episodes", "Metric"),
         "qfix.runs": ("RunSpec",),
         "qfix.algorithms": ("ALGORITHMS",),
     }.items()
@@ -144,5 +145,6 @@ if TYPE_CHECKING:
         solve,
         start_value,
     )
-    from qfix.run import Episodes, Metric, Run
+    from qfix.run import Run
     from qfix.runs import RunSpec
+    from qfix.runs.history import Episodes, Metric

@@ -125,7 +125,7 @@ def _mirrored(run: Any, track: Sequence[str]) -> Iterator[None]:
         for name in track:
             tracker = open_tracker(name, run.folder, run.spec)
             stack.callback(tracker.close)
-            for step, values in run.measured:
+            for step, values in run.history.measured:
                 tracker.log(step, run.spec.seeds, run.metric_names, values)
             run.mirrors.append(tracker.log)
         stack.callback(run.mirrors.clear)

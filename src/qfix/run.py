@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium
 import numpy as np
 
-from qfix.errors import EnvironmentFault, FolderError, ModelError, is_whole, option_error, unknown_name
+from qfix.errors import EnvironmentFault, ModelError, is_whole, option_error
 from qfix.evaluation import (
     LONGEST_EPISODE,
     Evaluation,
@@ -25,42 +24,10 @@ from qfix.evaluation import (
 )
 from qfix.loop import go_on
 from qfix.mdp import FiniteMDP, Solution, expected_return, policy_value, solve, start_value
-from qfix.runs import Alert, Checkpoint, Recorder, RunSpec, StoreReader, Watchman
+from qfix.runs import Alert, Checkpoint, Recorder, RunSpec, StoreReader
+from qfix.runs.history import Episodes, History, Metric, Snapshot
 from qfix.runs.recorder import CHECKPOINT_SECONDS
 from qfix.workers import Build
-
-_OF_EPISODES = ("return", "episode_length", "episodes", "running_length")
-_LATEST = 100  # episodes whose mean is the metric "return"
-
-
-@dataclass(frozen=True)
-class Episodes:
-    """Finished training episodes, in order."""
-
-    returns: list[np.ndarray]
-    """For each seed (episodes,) undiscounted returns."""
-    lengths: list[np.ndarray]
-    """For each seed (episodes,) steps."""
-
-    def __repr__(self) -> str:
-        return f"Episodes({', '.join(str(len(r)) for r in self.returns)} for {len(self.returns)} seeds)"
-
-
-class Metric(NamedTuple):
-    """A metric over the training."""
-
-    steps: np.ndarray
-    """(n,) environment steps of each seed."""
-    values: np.ndarray
-    """(seeds, n); NaN where there is none."""
-
-
-class Snapshot(NamedTuple):
-    """Values of the first seed as they were when it finished an episode."""
-
-    episode: int
-    step: int
-    action_values: np.ndarray
 
 
 class Run:
@@ -73,12 +40,10 @@ class Run:
         status: "running", "finished", "interrupted" or "failed".
         signal: number of the signal that interrupted it, or None.
         torn: whether it was stopped in the middle of a step, so that only its folder can be gone on with.
-        snapshots: action values of the first seed after some episodes.
-        alerts: what deserved a warning, in order.
+        history: what has happened.
         folder: where it is kept, or None.
         restored: what was restored, and what could not be, if it comes from a folder.
         checkpoints_seen: steps of the checkpoints in the folder when it was loaded or last kept.
-        measured: (step, (names, seeds) values) of every measurement.
         recorder: keeps it in its folder while it is trained, else None.
         mirrors: called with (step, seeds, names, values) whenever metrics are measured.
         build: makes the trainer of a seed in another process, or None where the environment is an object.
@@ -102,8 +67,6 @@ class Run:
         self.status = "running"
         self.signal: int | None = None
         self.torn = False
-        self.snapshots: list[Snapshot] = []
-        self.alerts: list[Alert] = []
         self.folder: Path | None = None
         self.restored: list[str] = []
         self.checkpoints_seen: list[int] = []
@@ -113,17 +76,7 @@ class Run:
         self.workers: int | None = None
         self.trainer = trainer
         self.state = state
-        n = len(spec.seeds)
-        self._returns: list[list[np.ndarray]] = [[] for _ in spec.seeds]
-        self._lengths: list[list[np.ndarray]] = [[] for _ in spec.seeds]
-        self._counts = np.zeros(n, np.int64)  # episodes of each seed
-        self._played = np.zeros(n, np.int64)  # steps in them
-        self._latest = [
-            (np.empty(0), np.empty(0)) for _ in spec.seeds
-        ]  # returns and lengths of the last episodes
-        self._names = (*_OF_EPISODES, *trainer.metric_names)
-        self.measured: list[tuple[int, np.ndarray]] = []  # step, (names, seeds)
-        self._watchmen = [Watchman(seed) for seed in spec.seeds]
+        self.history = History(spec.seeds, trainer.metric_names)
         self._seconds = 0.0
         self._first: tuple[int, float] | None = None  # steps and seconds of the first advance
         self._evaluated: dict[tuple[Any, ...], Evaluation] = {}
@@ -167,61 +120,30 @@ class Run:
     def _note(self, records: Any) -> None:
         for i, (returns, lengths) in enumerate(zip(records.returns, records.lengths, strict=True)):
             for returned, lasted in zip(returns, lengths, strict=True):
-                self._note_episodes(i, returned, lasted)
+                self.history.add_episodes(i, returned, lasted)
                 if self.recorder is not None:
-                    seed, first = self.spec.seeds[i], int(self._counts[i]) - len(lasted)
-                    self.recorder.store.add_episodes(seed, first, int(self._played[i]), returned, lasted)
+                    seed, first = self.spec.seeds[i], int(self.history.counts[i]) - len(lasted)
+                    last_step = int(self.history.played[i])
+                    self.recorder.store.add_episodes(seed, first, last_step, returned, lasted)
         self._kept_failures &= self._failed.keys() - records.failures.keys()  # tried again, it may fail again
         self.keep_failures()
-        for shot in records.snapshots:
-            self.snapshots.append(Snapshot(*shot))
-            if self.recorder is not None:
-                self.recorder.store.add_snapshot(
-                    self.spec.seeds[0], shot.episode, shot.step, shot.action_values
-                )
-
-    def _note_episodes(self, i: int, returned: np.ndarray, lasted: np.ndarray) -> None:
-        self._returns[i].append(returned)
-        self._lengths[i].append(lasted)
-        self._counts[i] += len(lasted)
-        self._played[i] += lasted.sum()
-        one, other = self._latest[i]
-        self._latest[i] = (
-            np.concatenate([one, returned[-_LATEST:]])[-_LATEST:],
-            np.concatenate([other, lasted[-_LATEST:]])[-_LATEST:],
-        )
+        self.history.snapshots += records.snapshots
+        if self.recorder is not None:
+            for shot in records.snapshots:
+                self.recorder.store.add_snapshot(self.spec.seeds[0], *shot)
 
     def _measure(self, step: int) -> None:
         """Metrics at a step that is a multiple of `spec.metrics_every`: they do not depend on how it was reached."""
-        n = len(self._returns)
-        values = np.empty((len(self._names), n))
-        for i, (returns, lengths) in enumerate(self._latest):
-            any_ended = len(returns) > 0
-            values[0, i] = returns.sum() / len(returns) if any_ended else np.nan
-            values[1, i] = lengths.sum() / len(lengths) if any_ended else np.nan
-        values[2] = self._counts
-        values[3] = step - self._played
-        values[len(_OF_EPISODES) :] = self.trainer.measure(self.state)
-        going = [i for i in range(n) if i not in self._failed]
-        alerts = self._observe(step, values, going)
+        learned = self.trainer.measure(self.state)
+        going = self._going
+        values, alerts = self.history.measure(step, learned, going)
         seeds = [self.spec.seeds[i] for i in going]
         if self.recorder is not None:
-            self.recorder.store.add_metrics(step, seeds, self._names, values[:, going])
+            self.recorder.store.add_metrics(step, seeds, self.metric_names, values[:, going])
             for alert in alerts:
                 self.recorder.store.add_alert(*alert)
         for mirror in self.mirrors:
-            mirror(step, seeds, self._names, values[:, going])
-
-    def _observe(self, step: int, values: np.ndarray, going: Sequence[int]) -> list[Alert]:
-        if len(going) < values.shape[1]:
-            values[:, [i for i in range(values.shape[1]) if i not in going]] = np.nan
-        self.measured.append((step, values))
-        alerts = []
-        for i in going:
-            named = dict(zip(self._names, values[:, i].tolist(), strict=True))
-            alerts += self._watchmen[i].observe(step, named)
-        self.alerts += alerts
-        return alerts
+            mirror(step, seeds, self.metric_names, values[:, going])
 
     def resume(
         self,
@@ -269,6 +191,11 @@ class Run:
         return failed
 
     @property
+    def _going(self) -> list[int]:
+        """Places of the seeds that have not failed."""
+        return [i for i in range(len(self.spec.seeds)) if i not in self._failed]
+
+    @property
     def seconds(self) -> float:
         """Time spent in training, compiling included."""
         return self._seconds
@@ -297,18 +224,22 @@ class Run:
     @property
     def episodes(self) -> Episodes:
         """Finished training episodes of each seed."""
-        for pieces in (*self._returns, *self._lengths):
-            if len(pieces) > 1:
-                pieces[:] = [np.concatenate(pieces)]
-        return Episodes(
-            [pieces[0] if pieces else np.empty(0) for pieces in self._returns],
-            [pieces[0] if pieces else np.empty(0, np.int64) for pieces in self._lengths],
-        )
+        return self.history.episodes
+
+    @property
+    def snapshots(self) -> list[Snapshot]:
+        """Action values of the first seed after some episodes."""
+        return self.history.snapshots
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """What deserved a warning, in order."""
+        return self.history.alerts
 
     @property
     def metric_names(self) -> tuple[str, ...]:
         """What `metrics` can be asked for."""
-        return self._names
+        return self.history.names
 
     def metrics(self, name: str) -> Metric:
         """A metric over the training, measured every `spec.metrics_every` steps.
@@ -319,12 +250,7 @@ class Run:
         Raises:
             UnknownNameError: there is no such metric; suggests the nearest.
         """
-        if name not in self._names:
-            raise unknown_name("metric", name, self._names)
-        row = self._names.index(name)
-        steps = np.array([step for step, _ in self.measured], np.int64)
-        values = [values[row] for _, values in self.measured]
-        return Metric(steps, np.array(values).reshape(len(values), len(self.spec.seeds)).T)
+        return self.history.metric(name)
 
     # What was learned
 
@@ -490,15 +416,7 @@ class Run:
         """
         recorder = Recorder.create(folder, self.spec)
         try:
-            for i, seed in enumerate(self.spec.seeds):
-                returns, lengths = self.episodes.returns[i], self.episodes.lengths[i]
-                recorder.store.add_episodes(seed, 0, int(lengths.sum()), returns, lengths)
-            for step, values in self.measured:
-                recorder.store.add_metrics(step, self.spec.seeds, self._names, values)
-            for shot in self.snapshots:
-                recorder.store.add_snapshot(self.spec.seeds[0], shot.episode, shot.step, shot.action_values)
-            for alert in self.alerts:
-                recorder.store.add_alert(*alert)
+            self.history.write(recorder.store)
             self.keep_failures(recorder, every=True)
             recorder.checkpoint(self.steps, self.trainer.pack(self.state), self.checkpoint_info())
             recorder.event(self.steps, self.status)
@@ -518,13 +436,11 @@ class Run:
 
     def checkpoint_info(self) -> dict[str, Any]:
         """What a checkpoint says beside the arrays."""
-        latest = [r.mean() for i, (r, _) in enumerate(self._latest) if len(r) and i not in self._failed]
-        score = float(np.mean(latest)) if latest else None
         return {
-            "episodes": {str(seed): int(n) for seed, n in zip(self.spec.seeds, self._counts, strict=True)},
+            "episodes": dict(zip(map(str, self.spec.seeds), self.history.counts.tolist(), strict=True)),
             "seconds": self._seconds,
             "first": None if self._first is None else list(self._first),
-            "score": score if score is not None and np.isfinite(score) else None,
+            "score": self.history.latest_return(self._going),
         }
 
     def recall(self, reader: StoreReader, checkpoint: Checkpoint) -> None:
@@ -533,23 +449,8 @@ class Run:
         Raises:
             FolderError: the store does not fit the checkpoint.
         """
-        for i, seed in enumerate(self.spec.seeds):
-            n = checkpoint.info["episodes"][str(seed)]
-            returns, lengths, _ = reader.episodes(seed)
-            if len(returns) < n:
-                raise FolderError(
-                    f"{reader.path} has {len(returns):,} episodes of seed {seed}, and its checkpoint counts {n:,}. "
-                    f"Put the two that belong together into the folder."
-                )
-            if n:
-                self._note_episodes(i, returns[:n], lengths[:n])
-        for step, values in _table(reader, self._names, self.spec.seeds, checkpoint.step):
-            self._observe(step, values, np.flatnonzero(~np.isnan(values[2])).tolist())
-        self.snapshots = [
-            Snapshot(shot.episode, shot.step, shot.values)
-            for shot in reader.snapshots()
-            if shot.step <= checkpoint.step
-        ]
+        counts = {seed: checkpoint.info["episodes"][str(seed)] for seed in self.spec.seeds}
+        self.history.recall(reader, checkpoint.step, counts)
         self._seconds = checkpoint.info["seconds"]
         first = checkpoint.info["first"]
         self._first = None if first is None else (first[0], first[1])
@@ -557,26 +458,6 @@ class Run:
     def __repr__(self) -> str:
         spec = self.spec
         return f"Run({spec.algorithm} on {spec.env}, {len(spec.seeds)} seeds x {self.steps:,} steps, {self.status})"
-
-
-def _table(
-    reader: StoreReader, names: Sequence[str], seeds: Sequence[int], last: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """(step, (names, seeds) values) of every measurement up to a step; NaN where there is none."""
-    there = set(reader.metric_names())
-    series = {name: reader.metric(name) for name in names if name in there}
-    steps = np.unique(np.concatenate([np.empty(0, np.int64), *(one.steps for one in series.values())]))
-    values = np.full((len(steps), len(names), len(seeds)), np.nan)
-    places = {seed: i for i, seed in enumerate(seeds)}
-    for k, name in enumerate(names):
-        if name in series:
-            at = np.searchsorted(steps, series[name].steps)
-            for seed, row in zip(series[name].seeds, series[name].values, strict=True):
-                if seed in places:
-                    values[at, k, places[seed]] = row
-    for step, table in zip(steps.tolist(), values, strict=True):
-        if step <= last:
-            yield step, table
 
 
 def _check_evaluation(episodes: int, seed: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from qfix.errors import EnvironmentFault, option_error
 from qfix.mdp import FiniteMDP
 from qfix.mdp.simulate import transition_table
+from qfix.runs.history import Records, Snapshot
 from qfix.tabular import kernel as loops
 from qfix.tabular import measure
 from qfix.tabular._compile import entry, foreign_source, kernel
@@ -43,23 +44,6 @@ from qfix.tabular.trace import TracedStep, Track, trace_compiled, trace_live, tr
 _FIRST_LOOK = {"compiled": 1_000_000, "live": 200_000}
 
 _LONGEST_FAILURE = 1 << 16  # bytes
-
-
-class Snapshot(NamedTuple):
-    """Values of the first seed as they were when it finished an episode."""
-
-    episode: int
-    step: int
-    action_values: np.ndarray
-
-
-class Records(NamedTuple):
-    """What happened during an advance."""
-
-    returns: list[list[np.ndarray]]  # of the episodes that ended, a list of pieces for each seed
-    lengths: list[list[np.ndarray]]
-    snapshots: list[Snapshot]
-    failures: dict[int, str]  # seeds, by their place, whose environment failed in it, and why
 
 
 @dataclass

@@ -9,26 +9,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from qfix.errors import EnvironmentFault, OptionError, option_error
+from qfix.runs.history import Records
 from qfix.workers.process import GOODBYE_SECONDS, end_process, ending, preload, start_process
 from qfix.workers.worker import LOOKS, Arrays, Build, work
 
 PACK_SECONDS = 10.0  # between two packed states that are kept for a seed whose process may die
 _PACK_SHARE = 0.01  # of the time since the last of them that making one may take
 _PATIENCE = 2 * LOOKS  # looks without a move after which a process is ended: its own time limit comes first
-
-
-class Records(NamedTuple):
-    """What happened during an advance, as a trainer tells it."""
-
-    returns: list[list[np.ndarray]]
-    lengths: list[list[np.ndarray]]
-    snapshots: list[Any]
-    failures: dict[int, str]
 
 
 @dataclass
