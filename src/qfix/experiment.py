@@ -144,7 +144,7 @@ def train(
     )
     config = trainer.config
     if require_convergence:
-        _warn_of_divergence(config)
+        _warn_of_divergence(config.alpha)
     by_id = isinstance(env, str)
     kwargs = dict(env_kwargs or {}) if by_id else own_options(made)
     spec = RunSpec(
@@ -383,10 +383,7 @@ def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     return tuple(int(s) for s in listed)
 
 
-def _warn_of_divergence(config: Any) -> None:
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if field.name == "alpha" and isinstance(value, Schedule):
-            said = convergence_warning(value)
-            if said is not None:
-                warnings.warn(said, stacklevel=4)
+def _warn_of_divergence(alpha: Any) -> None:
+    said = convergence_warning(alpha) if isinstance(alpha, Schedule) else None
+    if said is not None:
+        warnings.warn(said, stacklevel=3)  # where `train` is called
