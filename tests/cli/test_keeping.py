@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import qfix
+from qfix.cli.result import Wishes
 from qfix.runs import RunFolder
 from qfix.runs.lock import RunLock
 
@@ -76,6 +77,32 @@ def test_a_finished_run_says_so_and_can_be_extended(qfix_command):
     assert shorter.code == 2
     assert "The '--total-steps' option of resume must be a whole number, 4,000 or more" in shorter.err
     assert shorter.err.count("\n") == 1
+
+
+def test_a_finished_run_without_its_evaluation_names_the_command(qfix_command):
+    qfix.train("FrozenLake-v1", total_steps=2_000, out=LAKE)
+    qfix.load(LAKE).resume(3_000)
+    told = f"It is not evaluated yet: qfix evaluate {LAKE}\n"
+    assert told in qfix_command("resume", LAKE).out, "the evaluation that there is, is of step 2,000"
+    assert Wishes(Path(LAKE), None, False, False, False).farewell == (
+        f"Interrupted. Trained, but not evaluated: qfix evaluate {LAKE}"
+    )
+    assert qfix_command("evaluate", LAKE).code == 0
+    assert told not in qfix_command("resume", LAKE).out
+    said = Wishes(Path(LAKE), None, False, False, False).farewell
+    assert said == f"Interrupted. The run is finished, and kept in {LAKE}"
+
+
+def test_where_nothing_can_be_trained_nothing_is_announced_or_shown(qfix_command, monkeypatch):
+    qfix.train("FrozenLake-v1", total_steps=2_000, out=LAKE)
+    with RunLock(LAKE):
+        locked = qfix_command("resume", LAKE, "--total-steps", "3000")
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    refused = qfix_command("resume", LAKE, "--total-steps", "3000")
+    for answer, said in ((locked, "is being written by"), (refused, f"Cannot write to {LAKE}")):
+        assert (answer.code, answer.out) == (2, "")
+        assert said in answer.err
+        assert answer.err.count("\n") == 1
 
 
 def test_a_run_stopped_before_its_first_checkpoint_starts_anew(qfix_command):
@@ -226,7 +253,7 @@ def test_an_evaluation_that_fails_does_not_hide_what_was_learned(qfix_command):
     assert (result["status"], result["evaluation"]) == ("finished", None)
 
 
-def full(*_):
+def full(*_, **__):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 

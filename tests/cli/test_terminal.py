@@ -12,6 +12,7 @@ import time
 import pytest
 
 import qfix
+from qfix.runs import RunFolder
 
 pty = pytest.importorskip("pty", reason="pseudo-terminals are a thing of Unix")
 
@@ -135,6 +136,22 @@ def test_ctrl_c_in_other_commands_is_one_line(tmp_path, words):
     assert terminal.text.rstrip().endswith("Interrupted.")
 
 
+def test_ctrl_c_in_the_last_evaluation_says_that_it_is_trained(tmp_path):
+    out = str(tmp_path / "kept")
+    terminal = Terminal(
+        "train", "Blackjack-v1", "--total-steps", "100", "--eval-episodes", "1e9", "--out", out
+    )
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if (tmp_path / "kept" / "metrics.db").exists() and RunFolder(out).status == "finished":
+            break
+        time.sleep(0.1)
+    time.sleep(0.5)
+    terminal.type_ctrl_c()
+    assert terminal.exit_code() == 130
+    assert terminal.text.rstrip().endswith(f"Interrupted. Trained, but not evaluated: qfix evaluate {out}")
+
+
 def test_ctrl_c_before_learning_is_one_line(tmp_path):
     terminal = Terminal(
         "train", "FrozenLake", "--out", str(tmp_path / "kept"), NUMBA_CACHE_DIR=str(tmp_path / "cold")
@@ -146,6 +163,7 @@ def test_ctrl_c_before_learning_is_one_line(tmp_path):
     said = r"\x1b\[\?25h\r\x1b\[KInterrupted\. Go on with it: qfix resume \S+\s*$"
     assert re.search(said, terminal.text), "and the cursor is back"
     assert qfix.load(tmp_path / "kept").steps == 0, "nothing was learned, and it can be gone on with"
+    assert RunFolder(tmp_path / "kept").status == "interrupted", "and not killed"
 
 
 def test_colours_are_left_out_where_they_are_not_wanted():

@@ -112,13 +112,28 @@ def load_trained(
 
 
 def resume_command(folder: str | Path, env: str | None = None, *more: str) -> str:
-    """What to type to go on with a run.
+    """What to type to go on with a run; see `command_on`."""
+    return command_on("resume", folder, env, *more)
 
-    >>> resume_command("runs/my lake", "lakes:Lake-v0")
-    "qfix resume 'runs/my lake' --env lakes:Lake-v0"
+
+def command_on(command: str, folder: str | Path, env: str | None = None, *more: str) -> str:
+    """What to type to do something with a run.
+
+    >>> command_on("evaluate", "runs/my lake", "lakes:Lake-v0")
+    "qfix evaluate 'runs/my lake' --env lakes:Lake-v0"
     """
     module = ["--env", env] if env is not None and ":" in env else []
-    return shlex.join(["qfix", "resume", str(folder), *module, *more])
+    return shlex.join(["qfix", command, str(folder), *module, *more])
+
+
+def lacks_evaluation(folder: Path) -> bool:
+    """Whether a finished run was to be evaluated and has no evaluation of its last step."""
+    from qfix.runs import RunFolder
+
+    found = RunFolder(folder)
+    if not found.spec.eval_episodes or found.status != "finished":
+        return False
+    return all(told.step != found.steps for told in found.evaluations().values())
 
 
 def checkpoint_named(text: str | None) -> int | str:

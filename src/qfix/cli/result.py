@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
-from qfix.cli.kept import resume_command
+from qfix.cli.kept import command_on, lacks_evaluation, resume_command
 from qfix.cli.signals import EXIT_CODES
 from qfix.errors import EnvironmentFault, FolderError, Interrupted, LockedError, QfixError
 
@@ -78,7 +79,32 @@ class Wishes(NamedTuple):
         """For a signal at any moment: whether there is something to go on with is known only then."""
         if self.folder is None or not (self.folder / "spec.json").exists():
             return "Interrupted."
+        with suppress(Exception):  # whatever a signal cut off, the process ends with a line
+            _note_interruption(self.folder)
+            if lacks_evaluation(self.folder):
+                return f"Interrupted. Trained, but not evaluated: {command_on('evaluate', self.folder, self.env)}"
+            from qfix.runs import RunFolder
+
+            if RunFolder(self.folder).status == "finished":
+                return f"Interrupted. The run is finished, and kept in {self.folder}"
         return f"Interrupted. {self.how_to_go_on}"
+
+
+def _note_interruption(folder: Path) -> None:
+    """Note in the folder of a run that this process is writing, and is about to leave, that it was stopped."""
+    from qfix.runs import RunFolder
+    from qfix.runs.folder import ENDINGS
+    from qfix.runs.lock import LOCK
+    from qfix.runs.spec import STORE
+    from qfix.runs.store import MetricStore
+
+    run = RunFolder(folder)
+    if run.status != "running" or not (folder / LOCK).read_text().startswith(f"{os.getpid()} "):
+        return
+    told = [event.kind for event in run.store.events() if event.kind in (*ENDINGS, "started", "resumed")]
+    if told and told[-1] in ("started", "resumed"):
+        with MetricStore(folder / STORE) as store:
+            store.add_event(run.steps, "interrupted", "at once; goes on from the last checkpoint")
 
 
 def of_training(own: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,12 +115,13 @@ def of_training(own: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
-def conclude(training: Callable[[], Any], wishes: Wishes) -> int:
+def conclude(training: Callable[[], Any], wishes: Wishes, begun_at: int = 0) -> int:
     """Train, show and keep the result, and say with which code to exit.
 
     Args:
         training: gives a run, or raises as `qfix.train` does.
         wishes: how the result is to be given.
+        begun_at: step at which it begins; where a fault lets nothing be trained, there is only the error.
     """
     fault: QfixError | None = None
     try:
@@ -105,7 +132,7 @@ def conclude(training: Callable[[], Any], wishes: Wishes) -> int:
         run = stopped.run
     except (EnvironmentFault, FolderError) as stopped:
         run = stopped.run if stopped.run is not None else _trained(stopped, wishes)
-        if run is None or not any(len(r) for r in run.episodes.returns):
+        if run is None or run.steps <= begun_at or not any(len(r) for r in run.episodes.returns):
             raise
         fault = stopped
     errors = [str(error) for error in _show(run, wishes, fault)]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
-from qfix.cli.kept import ENV, folder_named, load_run, resume_command
+from qfix.cli.kept import ENV, command_on, folder_named, lacks_evaluation, load_run, resume_command
 from qfix.cli.result import OPTIONS as RESULT_OPTIONS
 from qfix.cli.result import Wishes, conclude, keep_evaluated, of_training
 from qfix.cli.signals import say_when_stopped
@@ -56,21 +58,25 @@ def go_on(kept: Any, wishes: Wishes, total_steps: int | None, own: Mapping[str, 
 
     Args:
         kept: the run.
-        wishes: how its result is to be given.
+        wishes: how its result is to be given; its folder is that of the run.
         total_steps: to extend it, or None.
         own: the options that were typed.
     """
+    assert wishes.folder is not None
     if kept.steps == (kept.spec.total_steps if total_steps is None else total_steps):
         if wishes.json:
             document = kept.to_dict() | {"folder": str(wishes.folder), "restored": kept.restored}
             print(json.dumps(document, indent=1))
             return 0
         print(f"{wishes.folder} is finished: all {kept.steps:,} steps of each seed are made.")
+        if lacks_evaluation(wishes.folder):
+            print(f"It is not evaluated yet: {command_on('evaluate', wishes.folder, wishes.env)}")
         extend = resume_command(str(wishes.folder), wishes.env, "--total-steps", f"{2 * kept.steps}")
         print(f"To extend it: {extend}")
         return 0
     total = kept.spec.total_steps if total_steps is None else total_steps
     if total > kept.steps:
+        _require_writable(kept.folder)
         print(f"Restored: {'; '.join(kept.restored)}. To go: {total - kept.steps:,} steps.", file=sys.stderr)
     say_when_stopped(lambda: wishes.farewell)
 
@@ -82,4 +88,22 @@ def go_on(kept: Any, wishes: Wishes, total_steps: int | None, own: Mapping[str, 
         keep_evaluated(kept)
         return kept
 
-    return conclude(training, wishes)
+    return conclude(training, wishes, kept.steps)
+
+
+def _require_writable(folder: Path) -> None:
+    """Before anything is said: whether the run can be gone on with.
+
+    Raises:
+        LockedError: another process is writing it.
+        FolderError: the folder cannot be written.
+    """
+    from qfix.runs.files import folder_error
+    from qfix.runs.lock import RunLock
+
+    with RunLock(folder):
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as fault:
+            raise folder_error("write to", folder, fault) from fault

@@ -17,6 +17,7 @@ from functools import partial
 from types import FrameType
 
 EXIT_CODES: dict[int, int] = {signal.SIGINT: 130, signal.SIGTERM: 143}
+_PATIENCE_SECONDS = 2.0
 
 
 def say_when_stopped(farewell: str | Callable[[], str]) -> None:
@@ -39,9 +40,18 @@ def immediate_stop() -> Iterator[None]:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
+def _asked(farewell: Callable[[], str]) -> str:
+    """What a function says. It may look into files: what the signal has cut off may hold a lock that it waits for."""
+    said: list[str] = []
+    thread = threading.Thread(target=lambda: said.append(farewell()), daemon=True)
+    thread.start()
+    thread.join(_PATIENCE_SECONDS)
+    return said[0] if said else "Interrupted."
+
+
 def _stop(farewell: str | Callable[[], str], number: int, frame: FrameType | None) -> None:
     # a progress bar may have hidden the cursor; the buffered streams may be in the middle of a write
     clean = "\x1b[?25h\r\x1b[K" if sys.stderr.isatty() else ""
-    line = farewell if isinstance(farewell, str) else farewell()
+    line = farewell if isinstance(farewell, str) else _asked(farewell)
     os.write(2, f"{clean}{line}\n".encode())
     os._exit(EXIT_CODES[number])
