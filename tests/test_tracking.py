@@ -68,3 +68,28 @@ def test_a_missing_package_is_named(tmp_path, monkeypatch, package):
     with pytest.raises(qfix.OptionError, match=rf"not installed: {name}. Install qfix\[{name}\]"):
         qfix.train("FrozenLake-v1", out=tmp_path / "a", track=name, **OPTIONS)
     assert not (tmp_path / "a").exists()
+
+
+def test_a_tracker_that_fails_does_no_harm(tmp_path, monkeypatch):
+    from qfix.tracking import TensorBoard
+
+    def fail(self, step, *_):
+        if step >= 200:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(TensorBoard, "log", fail)
+    with pytest.warns(UserWarning, match="tensorboard has failed, and gets no more metrics"):
+        run = qfix.train("FrozenLake-v1", out=tmp_path / "a", track="tensorboard", **OPTIONS)
+    assert run.status == "finished"
+    assert run.metrics("return").steps.tolist() == [100, 200, 300, 400]
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "wandb"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_link_in_the_folder_is_not_followed(tmp_path, name):
+    qfix.train("FrozenLake-v1", out=tmp_path / "a", **OPTIONS)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "a" / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(qfix.FolderError, match="is a link"):
+        qfix.resume(tmp_path / "a", total_steps=500, track=name)
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -7,9 +7,10 @@ counted, and told beside the result, not left out in silence.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from qfix.runs import RunFolder, RunSpec
 from qfix.runs.reader import MetricSeries
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunScores:
     """What a run scored."""
 
@@ -49,20 +50,26 @@ class RunScores:
     """(n,) environment steps of each seed."""
     curves: np.ndarray
     """(seeds, n) mean return of the latest training episodes of those seeds; NaN before the first has ended."""
+    confidence: float = 0.95
+    """Of the intervals."""
 
     @property
     def mean(self) -> stats.Interval:
         """The mean and its interval."""
-        return stats.interval(self.scores, "mean")
+        return stats.interval(self.scores, "mean", self.confidence)
 
     @property
     def iqm(self) -> stats.Interval:
         """The interquartile mean and its interval."""
-        return stats.interval(self.scores, "iqm")
+        return stats.interval(self.scores, "iqm", self.confidence)
 
     def curve_summary(self, threshold: float | None = None) -> stats.CurveSummary:
         """Final value, area under the curve and steps to a threshold of the training returns, seed by seed."""
         return stats.summarise_curves(self.curve_steps, self.curves, threshold=threshold)
+
+    def __repr__(self) -> str:
+        spec, n = self.spec, len(self.scores)
+        return f"RunScores({self.name!r}, {spec.algorithm} on {spec.env}, {n} seeds, mean {np.mean(self.scores):.4g})"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form."""
@@ -83,7 +90,7 @@ class RunScores:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RunComparison:
     """Several runs, held against each other. `print` shows the table and the verdict."""
 
@@ -134,10 +141,13 @@ class RunComparison:
         for run in self.runs:
             mean, iqm = run.mean, run.iqm
             lines.append(
-                f"{run.name:<{width}}  n {len(run.scores)}  mean {mean.estimate:.4g}  "
-                f"IQM {iqm.estimate:.4g} [{iqm.low:.4g}, {iqm.high:.4g}]"
+                f"{run.name:<{width}}  n {len(run.scores)}  mean {mean.estimate:.4g} [{mean.low:.4g}, {mean.high:.4g}]"
+                f"  IQM {iqm.estimate:.4g} [{iqm.low:.4g}, {iqm.high:.4g}]"
             )
         return "\n".join([*lines, self.verdict, *self.notes])
+
+    def __repr__(self) -> str:
+        return f"RunComparison({len(self.runs)} runs on {self.runs[0].spec.env}: {self.verdict})"
 
 
 def compare(
@@ -177,7 +187,9 @@ def compare(
             "compare", "names", f"must be {len(runs)} different names", names, "Name each run."
         )
     labels = list(names) if names is not None else _labels(runs)
-    found = tuple(scores_of(run, name) for run, name in zip(runs, labels, strict=True))
+    found = tuple(
+        replace(scores_of(run, name), confidence=confidence) for run, name in zip(runs, labels, strict=True)
+    )
     notes = _notes(found)
     for run in found:
         if not len(run.scores):
@@ -297,6 +309,13 @@ def _notes(runs: Sequence[RunScores]) -> list[str]:
     if len(budgets) > 1:
         told = ", ".join(f"{run.name} {run.steps:,}" for run in runs)
         notes.append(f"The budgets differ (steps of a seed: {told}).")
+    for run in runs:
+        if run.steps < run.spec.total_steps:
+            told = f"{run.steps:,} of {run.spec.total_steps:,} steps of each seed"
+            notes.append(f"{run.name} is not finished: {told}.")
+    for one, other in itertools.combinations(runs, 2):
+        if one.steps == other.steps and one.spec.digest == other.spec.digest:
+            notes.append(f"{one.name} and {other.name} are the same run: nothing can differ.")
     for run in runs:
         if run.failures:
             n = len(run.failures) + len(run.scores)

@@ -19,7 +19,7 @@ from typing import Any
 from qfix.errors import EnvironmentFault, FolderError, Interrupted, is_whole, option_error
 from qfix.runs import Recorder, list_checkpoints
 from qfix.runs.recorder import CHECKPOINT_SECONDS
-from qfix.tracking import check_trackers, open_tracker
+from qfix.tracking import Tracker, check_trackers, open_tracker
 from qfix.workers import check_workers, in_processes, processes_due
 
 _LOOK_SECONDS = 0.5  # after which the speed tells whether other processes are worth it
@@ -123,21 +123,48 @@ def _mirrored(run: Any, track: Sequence[str]) -> Iterator[None]:
     """With trackers that hold what has been measured, and are given what will be."""
     with ExitStack() as stack:
         for name in track:
-            tracker = open_tracker(name, run.folder, run.spec)
-            stack.callback(tracker.close)
+            mirror = _Mirror(name, open_tracker(name, run.folder, run.spec))
+            stack.callback(mirror.close)
             for step, values in run.history.measured:
-                tracker.log(step, run.spec.seeds, run.metric_names, values)
-            run.mirrors.append(tracker.log)
+                mirror.log(step, run.spec.seeds, run.metric_names, values)
+            run.mirrors.append(mirror.log)
         stack.callback(run.mirrors.clear)
         yield
 
 
+class _Mirror:
+    """A tracker that may fail, as other people's disks and networks do, without harm to the training."""
+
+    def __init__(self, name: str, tracker: Tracker) -> None:
+        self._name = name
+        self._tracker: Tracker | None = tracker
+
+    def log(self, *measured: Any) -> None:
+        if self._tracker is not None:
+            self._guarded(self._tracker.log, *measured)
+
+    def close(self) -> None:
+        if self._tracker is not None:
+            self._guarded(self._tracker.close)
+
+    def _guarded(self, call: Callable[..., None], *arguments: Any) -> None:
+        try:
+            call(*arguments)
+        except Exception as fault:
+            self._tracker = None
+            told = f"{type(fault).__name__}: {fault}"
+            warnings.warn(
+                f"{self._name} has failed, and gets no more metrics; the run has them all. It said {told}",
+                stacklevel=2,
+            )
+
+
 def _finish(run: Any, recorder: Recorder, begun_at: int, said: str) -> None:
     try:
-        recorder.event(run.steps, run.status, said)
         run.keep_failures(recorder)
         if run.steps > begun_at or not list_checkpoints(recorder.folder):
             recorder.checkpoint(run.steps, run.trainer.pack(run.state), run.checkpoint_info())
+        recorder.event(run.steps, run.status, said)  # after what it says is true
         run.checkpoints_seen = list_checkpoints(recorder.folder)
         recorder.close()
     except BaseException as fault:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import netrc
 import os
 import shutil
 from collections.abc import Iterable, Sequence
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from qfix.errors import OptionError, unknown_name
+from qfix.errors import FolderError, OptionError, unknown_name
 from qfix.runs import RunSpec
 
 
@@ -41,8 +42,8 @@ class TensorBoard:
     def __init__(self, folder: Path, spec: RunSpec) -> None:
         from tensorboard.summary import Writer
 
-        home = folder / "tensorboard"
-        if home.is_dir() and not home.is_symlink():
+        home = _own_folder(folder, "tensorboard")
+        if home.is_dir():
             shutil.rmtree(home)
         self._writers = {seed: Writer(str(home / f"seed_{seed}")) for seed in spec.seeds}
 
@@ -69,8 +70,9 @@ class WandB:
     def __init__(self, folder: Path, spec: RunSpec) -> None:
         import wandb
 
+        _own_folder(folder, "wandb")
         mode: Any = os.environ.get("WANDB_MODE")
-        logged_in = os.environ.get("WANDB_API_KEY") or wandb.api.api_key
+        logged_in = os.environ.get("WANDB_API_KEY") or _has_login("api.wandb.ai")
         self._run: Any = wandb.init(
             project="qfix",
             name=folder.name,
@@ -94,6 +96,26 @@ class WandB:
     def close(self) -> None:
         """Write what is there still."""
         self._run.finish()
+
+
+def _own_folder(folder: Path, name: str) -> Path:
+    """A place in the run's folder; a link there could lead anywhere.
+
+    Raises:
+        FolderError: it is a link.
+    """
+    path = folder / name
+    if path.is_symlink():
+        raise FolderError(f"{path} is a link, and may lead out of the run's folder. Remove it.")
+    return path
+
+
+def _has_login(host: str) -> bool:
+    """Whether the user's netrc has a login for a host; asking the library would have it ask for one."""
+    try:
+        return netrc.netrc().authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
 
 
 TRACKERS: dict[str, type[TensorBoard] | type[WandB]] = {"tensorboard": TensorBoard, "wandb": WandB}

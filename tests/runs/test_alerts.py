@@ -50,8 +50,10 @@ def test_an_alert_names_its_seed_and_step():
         ("endless_episode", {"running_length": LONG_EPISODE + 1.0}),
     ],
 )
-def test_each_condition_is_told_when_it_begins_and_when_it_begins_again(kind, row):
-    assert told([{}, row, row, row, {}, row]) == [[], [kind], [], [], [], [kind]]
+def test_each_condition_is_told_when_it_begins_and_again_after_ten_measurements_without(kind, row):
+    assert told([{}, row, row, row, {}, row]) == [[], [kind], [], [], [], []]
+    for calm, again in ((9, []), (10, [kind])):
+        assert told([row, *[{}] * calm, row]) == [[kind], *[[]] * calm, again]
 
 
 def test_bounds_are_exact():

@@ -1,6 +1,6 @@
 """What deserves a warning while a run goes on, decided from its metrics alone.
 
-An alert is told when its condition begins to hold, and again only after it has ceased to hold. What has been observed
+An alert is told when its condition begins to hold, and again only after ten measurements without it. What was observed
 decides, never the time, so that a resumed run tells what the uninterrupted one would have told.
 """
 
@@ -13,6 +13,7 @@ from typing import NamedTuple
 LONG_EPISODE = 100_000  # steps of an episode that has not ended
 _WARM_UP = 10  # measurements before the mean return says anything
 _DEAD = 10  # measurements in a row without any difference between action values
+_CALM = 10  # measurements in a row without a condition, after which it is news again
 _YOUNG = 1_000  # steps before which nothing has to be learned yet
 
 
@@ -49,7 +50,9 @@ class Watchman:
         self._returns_seen = 0
         self._mean_return = 0.0
         self._equal = 0
-        self._told: set[str] = set()
+        self._calm: dict[
+            str, int
+        ] = {}  # measurements since each condition held, of those that held not long ago
 
     def observe(self, step: int, metrics: Mapping[str, float]) -> list[Alert]:
         """What begins to be wrong at a measurement.
@@ -68,9 +71,10 @@ class Watchman:
         begun = [
             Alert(step, self._seed, kind, said)
             for kind, said in holds.items()
-            if said and kind not in self._told
+            if said and kind not in self._calm
         ]
-        self._told = {kind for kind, said in holds.items() if said}
+        self._calm = {kind: n + 1 for kind, n in self._calm.items() if n + 1 < _CALM}
+        self._calm |= {kind: 0 for kind, said in holds.items() if said}
         return begun
 
     @staticmethod

@@ -54,7 +54,7 @@ _MOST_TRIES = 100
 _MOST_TOLD = 20  # of what a message lists
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Checkpoint:
     """What a checkpoint held."""
 
@@ -68,6 +68,9 @@ class Checkpoint:
     """Its folder."""
     skipped: list[str] = field(default_factory=list)
     """Checkpoints that would have come first, and what is wrong with each."""
+
+    def __repr__(self) -> str:
+        return f"Checkpoint(step {self.step:,}, {len(self.arrays)} arrays, {str(self.path)!r})"
 
 
 class _Entry(NamedTuple):

@@ -14,6 +14,8 @@ from qfix.runs.reader import StoreReader
 from qfix.runs.store import MetricStore
 
 _OF_EPISODES = ("return", "episode_length", "episodes", "running_length")
+_MOST_PIECES = 512  # arrays of a seed; a small one weighs more than its numbers
+_BLOCK = 1 << 22  # episodes that are written in a row
 _LATEST = 100  # episodes whose mean is the metric "return"
 
 
@@ -90,8 +92,10 @@ class History:
 
     def add_episodes(self, i: int, returns: np.ndarray, lengths: np.ndarray) -> None:
         """Episodes that a seed has finished."""
-        self._returns[i].append(returns)
-        self._lengths[i].append(lengths)
+        for pieces, more in ((self._returns[i], returns), (self._lengths[i], lengths)):
+            pieces.append(more)
+            if len(pieces) > _MOST_PIECES:
+                pieces[:] = [np.concatenate(pieces)]
         self.counts[i] += len(lengths)
         self.played[i] += lengths.sum()
         one, other = self._latest[i]
@@ -166,7 +170,10 @@ class History:
         """Add all of it to a store that has nothing yet."""
         episodes = self.episodes
         for seed, returns, lengths in zip(self._seeds, episodes.returns, episodes.lengths, strict=True):
-            store.add_episodes(seed, 0, int(lengths.sum()), returns, lengths)
+            for first in range(0, len(lengths), _BLOCK):
+                block = slice(first, first + _BLOCK)
+                last_step = int(lengths[: block.stop].sum())
+                store.add_episodes(seed, first, last_step, returns[block], lengths[block])
         for step, values in self.measured:
             store.add_metrics(step, self._seeds, self.names, values)
         for shot in self.snapshots:

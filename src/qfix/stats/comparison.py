@@ -45,7 +45,7 @@ FOUND_WITH = 0.8
 """Probability with which the difference named in a verdict would have been found."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Two samples of scores held against each other. `print` gives the verdict."""
 
@@ -166,8 +166,11 @@ class Comparison:
     def __str__(self) -> str:
         return self.verdict
 
+    def __repr__(self) -> str:
+        return f"Comparison({self.verdict})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Comparisons:
     """Every pair of several runs, and which of them may be the best. `print` gives the verdict."""
 
@@ -219,6 +222,9 @@ class Comparisons:
 
     def __str__(self) -> str:
         return self.verdict
+
+    def __repr__(self) -> str:
+        return f"Comparisons({self.verdict})"
 
 
 _CORRECTED = {

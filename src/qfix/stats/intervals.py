@@ -52,7 +52,7 @@ FEW_SEEDS = 10
 """Intervals of fewer seeds carry a note."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Interval:
     """A confidence interval, and what it rests on."""
 
@@ -79,6 +79,9 @@ class Interval:
             f"({self.method}, n={self.n})"
         )
         return f"{text}. {self.note}" if self.note else text
+
+    def __repr__(self) -> str:
+        return f"Interval({str(self).partition('. ')[0]})"
 
     def to_dict(self) -> dict[str, Any]:
         """The fields by name."""
