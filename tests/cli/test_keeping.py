@@ -62,7 +62,7 @@ def test_a_finished_run_says_so_and_can_be_extended(qfix_command):
     assert before.code == 0
     assert before.out == (
         f"{LAKE} is finished: all 2,000 steps of each seed are made.\n"
-        f"To extend it: qfix resume {LAKE} --total-steps 4000\n"
+        f"To extend it: qfix resume {LAKE} --total-steps 4_000\n"
     )
     assert not Path(LAKE, "result.json").exists()
     told = json.loads(qfix_command("resume", LAKE, "--json").out)
@@ -188,9 +188,9 @@ def test_train_with_resume_begins_then_goes_on_then_is_finished(qfix_command):
         ("--env.map-name 8x8", "--env.map-name is its default there and 8x8 here"),
         ("--metrics-every 7", "there and 7 here"),
         ("--eval-episodes 7", "--eval-episodes is 100 there and 7 here"),
-        ("--total-steps 4000", "To extend it: `qfix resume runs/frozenlake-q_learning --total-steps 4000`"),
-        ("--total-steps 1000", "--total-steps is 2000 there and 1000 here"),
-        ("--total-steps 0", "--total-steps is 2000 there and 0 here"),
+        ("--total-steps 4000", "To extend it: `qfix resume runs/frozenlake-q_learning --total-steps 4_000`"),
+        ("--total-steps 1000", "--total-steps is 2,000 there and 1,000 here"),
+        ("--total-steps 0", "--total-steps is 2,000 there and 0 here"),
         ("--seeds 0", "--seeds is [0, 1] there and [] here"),
     ],
 )
@@ -206,6 +206,16 @@ def test_another_run_is_not_gone_on_with_and_the_difference_is_named(qfix_comman
     assert "Begin anew without --resume" in answer.err
     assert answer.err.count("\n") == 1
     assert qfix.load(LAKE).steps == 2_000
+
+
+def test_all_that_differs_is_named(qfix_command):
+    qfix.train("FrozenLake-v1", total_steps=2_000, out=LAKE)
+    line = "train FrozenLake --resume --total-steps 9000 --gamma 0.9 --epsilon linear(1,0.1,1000)"
+    told = qfix_command(*line.split()).err
+    assert "--gamma is 0.99 there and 0.9 here; " in told
+    assert "--epsilon is " in told
+    assert "; --total-steps is 2,000 there and 9,000 here. Begin anew" in told
+    assert "To extend it" not in told
 
 
 def test_another_algorithm_in_that_folder_is_another_run(qfix_command):
@@ -313,7 +323,10 @@ def test_what_is_no_run_is_one_line(qfix_command, command):
         (["nowhere"], "There is no folder nowhere. `qfix list runs` shows"),
         (["file"], "There is no folder file"),
         (["empty"], "empty is not the folder of a run"),
-        (["damaged"], "damaged/spec.json is not the JSON it should be"),
+        (
+            ["damaged"],
+            "Expecting property name enclosed in double quotes: line 1 column 2 (char 1). Restore it from",
+        ),
         (["empty", "--jsom"], "There is no option '--jsom'"),
     ):
         answer = qfix_command(command, *words)

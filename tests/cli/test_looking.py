@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -82,7 +83,10 @@ def test_an_earlier_checkpoint_can_be_evaluated(qfix_command, lake):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--checkpoint 2999", "has no intact checkpoint of step 2,999"),
+        (
+            "--checkpoint 2999",
+            "of step 2,999. There are checkpoints of the steps 3000. Use --checkpoint 3000.\n",
+        ),
         ("--checkpoint first", "must be last, best or the step of a checkpoint. Got 'first'"),
         ("--episodes 0", "The '--episodes' option of evaluate must be at least 1"),
         ("--episodes many", "The '--episodes' option must be a whole number"),
@@ -148,6 +152,38 @@ def test_runs_are_rows_and_the_damaged_do_not_hide_the_rest(qfix_command, lake, 
     assert listed[2]["steps"] is None
 
 
+def test_a_run_that_lost_a_part_is_damaged(qfix_command, lake):
+    shutil.copytree(LAKE, "runs/storeless")
+    Path("runs/storeless/metrics.db").unlink()
+    shutil.copytree(LAKE, "runs/unchecked")
+    shutil.rmtree("runs/unchecked/checkpoints")
+    told = {row["folder"]: row for row in json.loads(qfix_command("list", "runs", "--json").out)}
+    assert told["runs/storeless"]["status"] == told["runs/unchecked"]["status"] == "damaged"
+    assert told["runs/storeless"]["fault"].startswith("runs/storeless has lost its metrics.db")
+    assert told["runs/unchecked"]["fault"].startswith("runs/unchecked has lost its checkpoints")
+    answer = qfix_command("evaluate", "runs/storeless")
+    assert answer.code == 2
+    assert "has lost its metrics.db, with the metrics and episodes of the run. Restore it" in answer.err
+
+
+def test_colours_of_an_environment_are_for_terminals(qfix_command):
+    qfix.train("Taxi-v4", total_steps=500, out="runs/taxi", eval_episodes=0)
+    for command in ("play", "replay"):
+        answer = qfix_command(command, "runs/taxi")
+        assert answer.code == 0
+        assert "+---------+" in answer.out
+        assert "\x1b" not in answer.out
+
+
+def test_a_package_that_is_missing_is_the_users_to_install(qfix_command, lake, monkeypatch):
+    def refuse(*_, **__):
+        fault = gymnasium.error.DependencyNotInstalled("no pygame")
+        raise qfix.EnvironmentFault("It is not installed.") from fault
+
+    monkeypatch.setattr("qfix.playback.play", refuse)
+    assert qfix_command("play", LAKE, "--video", "a.gif") == (2, "", "Error: It is not installed.\n")
+
+
 def test_a_clock_that_went_backwards_makes_no_run_younger_than_now(lake):
     assert row_of(Path(LAKE), time.time() - 1e6).age_seconds == 0.0
     assert row_of(Path(LAKE), time.time() + 7_200).age_seconds == pytest.approx(7_200, abs=60)
@@ -177,7 +213,8 @@ def test_a_policy_plays_on_the_terminal_and_in_a_film(qfix_command, lake):
 def test_a_training_episode_is_shown_again(qfix_command, lake):
     episode = replay(LAKE, 1, 4)
     answer = qfix_command("replay", LAKE, "--seed", "1", "--episode", "4")
-    assert (answer.code, answer.err) == (0, "")
+    trained = f"training seed 1 again up to step {lake.episodes.lengths[1][:5].sum()} ...\n"
+    assert (answer.code, answer.err) == (0, trained)
     first = answer.out.splitlines()[0]
     assert first.endswith(f"seed 1, episode 4: {len(episode.steps)} steps, return {episode.total:g}")
     assert f"\n{len(episode.steps)}: " in answer.out
@@ -186,7 +223,7 @@ def test_a_training_episode_is_shown_again(qfix_command, lake):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("play runs/lake --seed 7", "The '--seed' option of Run must be one of [0, 1]"),
+        ("play runs/lake --seed 7", "The '--seed' option of play must be one of [0, 1]"),
         ("play runs/lake --episodes 0", "The '--episodes' option of play must be at least 1"),
         ("play runs/lake --video a.avi", "The '--video' option of play must end in .gif or .mp4"),
         ("play runs/lake --policy bold", "The '--policy' option of play must be 'greedy' or 'exploratory'"),

@@ -70,7 +70,7 @@ class Terminal:
 def test_ctrl_c_while_learning_ends_with_what_was_learned(tmp_path):
     out = str(tmp_path / "kept")
     terminal = Terminal("train", "FrozenLake", "--total-steps", "1_000_000_000_000", "--out", out)
-    terminal.read_until(r"M steps/s")
+    terminal.read_until(r"[Mk] steps/s")
     terminal.type_ctrl_c()
     assert terminal.exit_code() == 130
     assert "(interrupted)" in " ".join(terminal.text.split())
@@ -85,7 +85,7 @@ def test_sigterm_while_learning_does_too(tmp_path):
     terminal = Terminal(
         "train", "FrozenLake", "--total-steps", "1e12", "--no-pictures", "--out", str(tmp_path / "kept")
     )
-    terminal.read_until(r"M steps/s")
+    terminal.read_until(r"[Mk] steps/s")
     os.kill(terminal.pid, signal.SIGTERM)
     assert terminal.exit_code() == 143
     assert "Go on with it: qfix resume" in terminal.text
@@ -96,7 +96,7 @@ def test_ctrl_c_while_resuming_ends_so_too_and_nothing_is_lost(tmp_path):
     out = str(tmp_path / "kept")
     qfix.train("FrozenLake-v1", total_steps=1_000, out=out)
     terminal = Terminal("resume", out, "--total-steps", "1e12", "--no-pictures")
-    terminal.read_until(r"M steps/s")
+    terminal.read_until(r"[Mk] steps/s")
     terminal.type_ctrl_c()
     assert terminal.exit_code() == 130
     assert "Restored: " in terminal.text

@@ -119,7 +119,7 @@ def can_be_read(folder, honest):
 def test_a_store_that_is_older_than_the_checkpoint_is_told(honest, tmp_path):
     folder = shutil.copytree(honest, tmp_path / "run")
     (folder / "metrics.db").unlink()
-    with pytest.raises(qfix.FolderError, match=r"There is no .*metrics\.db"):
+    with pytest.raises(qfix.FolderError, match=r"has lost its metrics\.db"):
         qfix.load(folder)
 
 

@@ -87,6 +87,8 @@ def asked_in_shell(folder: Path, env: str | None = None, python: str = "") -> It
         message = re.sub(r"The 'env' parameter of \w+", "The '--env' option", str(error))
         message = re.sub(r"Use \w+\(folder, (?:\.\.\., )?env='?([^')]+)'?\)", r"Write --env \1", message)
         raise OptionError(message) from error
+    except CheckpointError as error:
+        raise CheckpointError(re.sub(r"\bcheckpoint=(\d+)", r"--checkpoint \1", str(error))) from error
     except UnknownNameError as error:
         if env is not None or "environment" not in str(error):
             raise

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import os
+import re
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
 from qfix.cli.kept import ENV, checkpoint_named, folder_named, load_trained
-from qfix.errors import OptionError
+from qfix.errors import EnvironmentFault, OptionError
 
 _USAGE = "qfix play FOLDER [--option value ...]"
 _ABOUT = (
@@ -60,14 +63,40 @@ def run(arguments: list[str]) -> int:
             own["video"],
             pause_seconds=pause_of(own["pause"]),
             env=own["env"],
+            file=screen(),
         )
     except OptionError as error:
-        raise OptionError(read.as_typed(str(error), OPTIONS)) from error
+        raise OptionError(
+            read.as_typed(str(error), OPTIONS).replace("option of Run ", "option of play ")
+        ) from error
+    except EnvironmentFault as fault:
+        if type(fault.__cause__).__name__ == "DependencyNotInstalled":
+            raise OptionError(str(fault)) from fault  # not the environment's to mend
+        raise
     if played.path is not None:
         for i, (returned, lasted) in enumerate(zip(played.returns, played.lengths, strict=True)):
             print(f"episode {i + 1}: return {returned:g}, {lasted:,} steps")
         print(f"film  {played.path}")
     return 0
+
+
+class _Plain(io.TextIOBase):
+    """Standard output, without the colours that an environment draws with."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(re.sub(r"\x1b\[[0-9;]*m", "", text))
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+    def isatty(self) -> bool:
+        return sys.stdout.isatty()
+
+
+def screen() -> TextIO:
+    """Standard output; without colours where it is no terminal, or NO_COLOR says so."""
+    plain = bool(os.environ.get("NO_COLOR")) or not sys.stdout.isatty()
+    return _Plain() if plain else sys.stdout  # type: ignore[return-value]
 
 
 def pause_of(given: float | None) -> float:

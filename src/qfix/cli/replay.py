@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
 from qfix.cli.kept import ENV, asked_in_shell, folder_named
-from qfix.cli.play import pause_of
+from qfix.cli.play import pause_of, screen
 from qfix.errors import OptionError
 
 _USAGE = "qfix replay FOLDER [--option value ...]"
@@ -41,9 +43,24 @@ def run(arguments: list[str]) -> int:
 
     with asked_in_shell(folder, own["env"], "; qfix.playback.replay takes env, too"):
         try:
+            _announce(folder, own["seed"], own["episode"])
             episode = replay(folder, own["seed"], own["episode"], own["env"])
-            show(episode, own["env"], pause_seconds=pause)
+            show(episode, own["env"], screen(), pause)
         except OptionError as error:
             typed = [option for option in OPTIONS if option is not ENV]
             raise OptionError(read.as_typed(str(error), typed)) from error
     return 0
+
+
+def _announce(folder: Path, seed: int | None, episode: int | None) -> None:
+    """Say what is about to take its time; nothing where there is no such seed or episode."""
+    from qfix.runs import RunFolder
+
+    run = RunFolder(folder)
+    seed = run.spec.seeds[0] if seed is None else seed
+    if seed not in run.spec.seeds:
+        return
+    ends = run.store.episodes(seed).ends
+    number = len(ends) - 1 if episode is None else episode
+    if 0 <= number < len(ends):
+        print(f"training seed {seed} again up to step {ends[number]:,} ...", file=sys.stderr)

@@ -266,4 +266,5 @@ def _failures(run: Any) -> str:
     failures = list(run.failures.items())
     told = "; ".join(f"seed {seed}: {said}" for seed, said in failures[:_MOST_FAILURES])
     more = f"; and {len(failures) - _MOST_FAILURES} more" if len(failures) > _MOST_FAILURES else ""
-    return " ".join(f"{len(failures)} of {len(run.spec.seeds)} seeds failed. {told}{more}".split())
+    seeds = f"{len(run.spec.seeds)} seed" + ("s" if len(run.spec.seeds) > 1 else "")
+    return " ".join(f"{len(failures)} of {seeds} failed. {told}{more}".split())

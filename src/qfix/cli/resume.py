@@ -71,7 +71,7 @@ def go_on(kept: Any, wishes: Wishes, total_steps: int | None, own: Mapping[str, 
         print(f"{wishes.folder} is finished: all {kept.steps:,} steps of each seed are made.")
         if lacks_evaluation(wishes.folder):
             print(f"It is not evaluated yet: {command_on('evaluate', wishes.folder, wishes.env)}")
-        extend = resume_command(str(wishes.folder), wishes.env, "--total-steps", f"{2 * kept.steps}")
+        extend = resume_command(str(wishes.folder), wishes.env, "--total-steps", f"{2 * kept.steps:_}")
         print(f"To extend it: {extend}")
         return 0
     total = kept.spec.total_steps if total_steps is None else total_steps

@@ -66,13 +66,18 @@ def row_of(path: Path, now: float) -> Row:
 
     try:
         found = RunFolder(path)
-        if not (path / STORE).exists():
+        if not (path / STORE).exists() and not found.steps:
             # killed, or just being begun, between its first two files
             spec, status = found.spec, "running" if is_locked(path) else "killed"
             n, total = len(spec.seeds), spec.total_steps
             return Row(str(path), status, None, spec.algorithm, spec.env, n, 0, 0, total)
         spec, failures = found.spec, found.failures()
         status, steps = found.status, found.steps
+        if status != "running" and found.lost_checkpoints:
+            raise FolderError(
+                f"{path} has lost its checkpoints. Its metrics can still be read (`qfix report {path}`); to go on "
+                f"with it, restore it from a copy."
+            )
         returns = [x.mean for seed, x in found.evaluations().items() if seed not in failures]
         events = found.store.events()
     except QfixError as fault:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qfix.cli.kept import load_run
-from qfix.errors import ModelError, OptionError
+from qfix.errors import ModelError, OptionError, is_whole
 
 
 def load_same_run(
@@ -49,15 +49,16 @@ def load_same_run(
     found = spec.differences(asked)
     if not found:
         return kept
-    # what is laid over the budget differs with it
     if "total_steps" in found:
-        found = ["total_steps"]
+        # what is laid over the budget differs with it, and is told only where it would differ without
+        of_that_length = _asked(kept, env_kwargs, options, {**own, "total_steps": spec.total_steps}, made)
+        found = [*spec.differences(of_that_length), "total_steps"]
     there, here = spec.to_dict(), asked.to_dict()
     told = "; ".join(
         f"{_typed(field)} is {_value(there, field)} there and {_value(here, field)} here" for field in found
     )
     longer = found == ["total_steps"] and asked.total_steps > spec.total_steps
-    more = f" To extend it: `qfix resume {folder} --total-steps {asked.total_steps}`." if longer else ""
+    more = f" To extend it: `qfix resume {folder} --total-steps {asked.total_steps:_}`." if longer else ""
     raise OptionError(f"{folder} holds another run: {told}. {_remedy(folder)}{more}")
 
 
@@ -115,5 +116,5 @@ def _typed(field: str) -> str:
 def _value(spec: Mapping[str, Any], field: str) -> str:
     table, _, name = field.rpartition(".")
     found = spec[table].get(name, "its default") if table else spec[name]
-    text = found if isinstance(found, str) else json.dumps(found)
+    text = found if isinstance(found, str) else f"{found:,}" if is_whole(found) else json.dumps(found)
     return text if len(text) <= 80 else f"{text[:77]}..."

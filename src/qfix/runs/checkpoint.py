@@ -316,21 +316,28 @@ def read_checkpoint(folder: str | Path, step: int | Literal["last", "best"] = "l
             return Checkpoint(entry.step, arrays, manifest["info"], path, skipped)
         if _entries(folder) == entries:
             break
+    if is_whole(step) and not skipped and (steps := list_checkpoints(folder)):
+        nearest = min(steps, key=lambda other: abs(other - int(step)))
+        raise CheckpointError(
+            f"{folder} has no intact checkpoint of step {step:,}. {_listed(steps)} Use checkpoint={nearest}."
+        )
     said = {"last": "no intact checkpoint", "best": "no intact checkpoint with a score"}
     raise _nothing(folder, said.get(str(step)) or f"no intact checkpoint of step {step:,}", skipped)
 
 
 def _nothing(folder: str | Path, what: str, skipped: list[str]) -> CheckpointError:
     steps = list_checkpoints(folder)
-    there = (
-        f" There are checkpoints of the steps {', '.join(map(str, steps[-_MOST_TOLD:]))}." if steps else ""
-    )
+    there = f" {_listed(steps)}" if steps else ""
     wrong = "".join(f"\n  {line}" for line in skipped[:_MOST_TOLD])
     wrong += f"\n  and {len(skipped) - _MOST_TOLD:,} more" if len(skipped) > _MOST_TOLD else ""
     return CheckpointError(
         f"{folder} has {what}.{there} The metrics and episodes in metrics.db can still be read; to learn on, start "
         f"the run anew or restore the folder from a copy.{' What is wrong:' if wrong else ''}{wrong}"
     )
+
+
+def _listed(steps: list[int]) -> str:
+    return f"There are checkpoints of the steps {', '.join(map(str, steps[-_MOST_TOLD:]))}."
 
 
 def _read(folder: Path, entry: _Entry) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

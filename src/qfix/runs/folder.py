@@ -45,7 +45,7 @@ class RunFolder:
         """running, finished, interrupted or failed; killed where nobody writes and nothing says how it ended."""
         if is_locked(self.path):
             return "running"
-        if not os.path.lexists(self.path / STORE):
+        if not os.path.lexists(self.path / STORE) and not self.steps:
             return "killed"  # between its first two files
         told = [event.kind for event in self.store.events() if event.kind in (*ENDINGS, "started", "resumed")]
         return told[-1] if told and told[-1] in ENDINGS else "killed"
@@ -54,6 +54,13 @@ class RunFolder:
     def steps(self) -> int:
         """Steps of each seed at the last checkpoint; 0 before the first."""
         return max(list_checkpoints(self.path), default=0)
+
+    @property
+    def lost_checkpoints(self) -> bool:
+        """Whether there were checkpoints of it, and none is left."""
+        if list_checkpoints(self.path):
+            return False
+        return any(event.kind == "checkpoint" and event.step > 0 for event in self.store.events())
 
     def failures(self) -> dict[int, str]:
         """What ended the training of a seed, by seed; not what a resume from before it has undone."""

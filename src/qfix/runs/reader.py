@@ -27,6 +27,7 @@ from qfix.errors import FolderError, unknown_name
 from qfix.runs import schema
 from qfix.runs.alerts import Alert
 from qfix.runs.schema import LARGEST_BLOB, LENGTH_TYPES, NO_SEED, RETURN_TYPES, beside
+from qfix.runs.spec import SPEC
 
 Answer = TypeVar("Answer")
 
@@ -107,6 +108,11 @@ class StoreReader:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        if not os.path.lexists(self.path) and (self.path.parent / SPEC).is_file():
+            raise FolderError(
+                f"{self.path.parent} has lost its {self.path.name}, with the metrics and episodes of the run. "
+                f"Restore it from a copy, or train anew."
+            )
         self._ask(lambda table: None)
 
     def metric_names(self) -> list[str]:

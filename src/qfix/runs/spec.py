@@ -138,7 +138,11 @@ class RunSpec:
             FolderError: it is not there, damaged, or of a later version of qfix.
         """
         path = Path(folder) / SPEC
-        data = strict_json(read_regular(folder, SPEC, LONGEST_SPEC), path)
+        text = read_regular(folder, SPEC, LONGEST_SPEC)
+        try:
+            data = strict_json(text, path)
+        except FolderError as fault:
+            raise FolderError(f"{fault} Restore it from a copy.") from fault
         form = data.pop("format", None) if isinstance(data, dict) else None
         if not _is_within(form, 1, 10**9):
             raise FolderError(
