@@ -85,7 +85,11 @@ def test_a_seed_that_failed_is_counted_and_has_no_score():
 
     with pytest.warns(UserWarning, match="1 of 3 seeds failed"):
         run = qfix.train(
-            lambda: Breaks(gymnasium.make("CliffWalking-v1")), seeds=3, total_steps=200, driver="live"
+            lambda: Breaks(gymnasium.make("CliffWalking-v1")),
+            seeds=3,
+            total_steps=200,
+            driver="live",
+            eval_episodes=2,
         )
     assert len(run.failures) == 1
     whole = qfix.train("CliffWalking-v1", seeds=3, total_steps=200)

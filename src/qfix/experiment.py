@@ -323,7 +323,7 @@ def _restored(
         raise CheckpointError(f"The manifest of {found.path} does not fit its arrays.")
     run.recall(StoreReader(path / STORE), found)
     run.restored = [
-        f"values, visits, schedules and random streams of {len(spec.seeds)} seeds at step {found.step:,}",
+        f"values, visits, schedules and random streams of {_counted(spec.seeds)} at step {found.step:,}",
         *state.notes,
     ]
     return run
@@ -387,3 +387,7 @@ def _warn_of_divergence(alpha: Any) -> None:
     said = convergence_warning(alpha) if isinstance(alpha, Schedule) else None
     if said is not None:
         warnings.warn(said, stacklevel=3)  # where `train` is called
+
+
+def _counted(seeds: Sequence[int]) -> str:
+    return "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"

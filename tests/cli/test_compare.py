@@ -7,6 +7,8 @@ import pytest
 import qfix
 from qfix.cli import main
 
+pytestmark = pytest.mark.xdist_group("compared")  # they share three runs
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):

@@ -239,7 +239,9 @@ def half_written(folder: Path) -> bool:
 
 
 def rows(folder: Path, table: str) -> list[tuple[Any, ...]]:
-    with sqlite3.connect(f"file:{folder / 'metrics.db'}?mode=ro", uri=True) as link:
+    # where nobody writes there is no log beside the file, and in a read-only folder none could be made
+    mode = "ro" if (folder / "metrics.db-wal").exists() else "ro&immutable=1"
+    with sqlite3.connect(f"file:{folder / 'metrics.db'}?mode={mode}", uri=True) as link:
         found = link.execute(f"SELECT * FROM {table}").fetchall()
     link.close()
     return sorted(found, key=repr)

@@ -223,7 +223,7 @@ def read_only(honest, tmp_path):
             path.chmod(path.stat().st_mode & ~0o222)
     yield folder
     if mounted:
-        subprocess.run(["umount", folder], check=True)
+        subprocess.run(["umount", "-l", folder], check=True)
     else:
         for path in (folder, *folder.rglob("*")):
             path.chmod(path.stat().st_mode | 0o200)
