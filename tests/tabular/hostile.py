@@ -60,7 +60,7 @@ def walking():
 
 
 # what an algorithm remembers is checked by itself, and what a table holds by itself: for the tests these are enough
-EVERY_TABLE = ("q_learning", "sarsa_lambda", "n_step_sarsa")
+EVERY_TABLE = ("q_learning", "sarsa_lambda")
 
 
 def trainers(algorithm, every_table=False):
