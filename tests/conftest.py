@@ -1,7 +1,6 @@
 """Workers that compile at the same time share Numba's cache on disk without getting in each other's way."""
 
 import fcntl
-import os
 
 from numba.core.caching import IndexDataCacheFile
 
@@ -15,9 +14,3 @@ def _save_alone(self, key, data, save=IndexDataCacheFile.save):
 
 
 IndexDataCacheFile.save = _save_alone
-
-
-def pytest_xdist_auto_num_workers(config):
-    """One more than there are cores: many tests wait for the disk, or for a process that they have started."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return 1 + (len(affinity(0)) if affinity is not None else os.cpu_count() or 1)

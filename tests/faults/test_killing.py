@@ -24,6 +24,6 @@ def test_killed_at_random_moments(tmp_path):
     assert killed.keys() == {"taxi", "live"}
 
 
-def test_killed_before_every_20th_call_that_changes_files(tmp_path):
-    killed = killing(tmp_path, "--stride", "20", "--cases", "")
-    assert killed["step by step"] >= 10
+def test_killed_before_every_40th_call_that_changes_files(tmp_path):
+    killed = killing(tmp_path, "--stride", "40", "--cases", "")
+    assert killed["step by step"] >= 5

@@ -16,7 +16,7 @@ import pytest
 from qfix.errors import OptionError
 from tabular.running import ALGORITHMS, config_of, random_world, separating, trainer_on
 
-CASES = 300
+CASES = 150
 
 
 @pytest.fixture(scope="module")
