@@ -308,15 +308,23 @@ class Run:
             rule = "must be 'greedy' or 'exploratory'"
             raise option_error("evaluate", "policy", rule, policy, "Use policy='greedy'.")
         _check_evaluation(episodes, seed)
-        policies = [self.policy(s, exploratory=policy == "exploratory") for s in self.spec.seeds]
+
+        def policies() -> list[Policy]:
+            return [self.policy(s, exploratory=policy == "exploratory") for s in self.spec.seeds]
+
         return self._evaluate(policy, policies, episodes, seed)
 
     def baselines(self, episodes: int = 1000, seed: int = 0) -> dict[str, Evaluation]:
         """What the policy was before training, and what random actions get, by the measure of `evaluate`."""
         _check_evaluation(episodes, seed)
-        fresh = self.trainer.start()
-        untrained = [self.trainer.policy(fresh, i) for i in range(len(self.spec.seeds))]
-        chance = [RandomPolicy(self.env.action_space, seed)]
+
+        def untrained() -> list[Policy]:
+            fresh = self.trainer.start()
+            return [self.trainer.policy(fresh, i) for i in range(len(self.spec.seeds))]
+
+        def chance() -> list[Policy]:
+            return [RandomPolicy(self.env.action_space, seed)]
+
         return {
             "untrained": self._evaluate("untrained", untrained, episodes, seed),
             "random": self._evaluate("random", chance, episodes, seed),
@@ -375,15 +383,18 @@ class Run:
             )
         return self.model
 
-    def _evaluate(self, name: str, policies: Sequence[Policy], episodes: int, seed: int) -> Evaluation:
+    def _evaluate(
+        self, name: str, policies: Callable[[], Sequence[Policy]], episodes: int, seed: int
+    ) -> Evaluation:
+        """What policies get; they are made only where it is not known already."""
         asked = (name, episodes, seed, self.steps)
         if asked not in self._evaluated:
             kind: Kind = "exploratory" if name == "exploratory" else "greedy"
             if self.model is not None:
-                self._evaluated[asked] = evaluate_exactly(self.model, self.env, policies, kind)
+                self._evaluated[asked] = evaluate_exactly(self.model, self.env, policies(), kind)
             else:
                 self.lend()
-                self._evaluated[asked] = evaluate_by_playing(self.env, policies, episodes, seed, kind)
+                self._evaluated[asked] = evaluate_by_playing(self.env, policies(), episodes, seed, kind)
         return self._evaluated[asked]
 
     # Keeping it
