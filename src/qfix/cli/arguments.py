@@ -116,6 +116,32 @@ def _hint(name: str, known: list[str], command: str) -> str:
     return f"`{command} --help` lists those there are."
 
 
+def opening(
+    arguments: Sequence[str], options: Sequence[Option], usage: str, about: str, **usual: Any
+) -> tuple[list[str], dict[str, Any]] | None:
+    """The positional words and the values of a command's options; None if help was asked for, and is printed.
+
+    Args:
+        arguments: after the command.
+        options: of the command; of those not given, flags are False and the others None, or as in `usual`.
+        usage: "qfix COMMAND ...", for help and messages.
+        about: what it does, for help.
+        usual: defaults that are not None.
+
+    Raises:
+        OptionError: as `split` and `understand`.
+    """
+    flags = {option.name: option.parameter for option in options if option.read is None}
+    words = split(arguments, flags)
+    if "help" in words.options:
+        print(help_text(usage, about, {"Options": options}))
+        return None
+    own: dict[str, Any] = {option.parameter: None for option in options}
+    own |= dict.fromkeys(flags.values(), False)
+    command = " ".join(usage.split()[:2])
+    return words.positional, own | usual | understand(words.options, options, command)
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)

@@ -36,39 +36,32 @@ OPTIONS = (
     Option("json", "Print the result as one JSON document."),
     Option("help", "Show this."),
 )
-_FLAGS = [option.name for option in OPTIONS if option.read is None]
 _MOST_VERDICTS = 10  # pairs that are told one by one
 
 
 def run(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    words = read.split(arguments, _FLAGS)
-    if "help" in words.options:
-        print(read.help_text(_USAGE, _ABOUT, {"Options": list(OPTIONS)}))
+    opened = read.opening(
+        arguments, OPTIONS, _USAGE, _ABOUT, estimate="mean", confidence=0.95, correction="holm"
+    )
+    if opened is None:
         return 0
-    own: dict[str, Any] = {
-        "estimate": "mean",
-        "confidence": 0.95,
-        "correction": "holm",
-        "paired": False,
-        "threshold": None,
-    }
-    own |= {"plot": None, "json": False} | read.understand(words.options, OPTIONS, "qfix compare")
-    if len(words.positional) < 2:
+    words, own = opened
+    if len(words) < 2:
         raise OptionError("`qfix compare` needs two runs or more. Write `qfix compare runs/a runs/b`.")
-    plot, as_json = own.pop("plot"), own.pop("json")
+    how = {name: own[name] for name in ("estimate", "confidence", "correction", "paired", "threshold")}
     from qfix.comparison import compare
 
     try:
-        found = compare(words.positional, **own)
+        found = compare(words, **how)
     except OptionError as error:
         raise OptionError(
             read.as_typed(str(error), OPTIONS).replace("of compare_all", "of compare")
         ) from error
     picture = None
-    if plot is None or plot.lower() != "none":
-        picture = _draw(found, words.positional[0], plot)
-    if as_json:
+    if own["plot"] is None or own["plot"].lower() != "none":
+        picture = _draw(found, words[0], own["plot"])
+    if own["json"]:
         print(json.dumps(found.to_dict() | {"figure": None if picture is None else str(picture)}, indent=1))
         return 0
     _show(found, picture)

@@ -33,18 +33,15 @@ OPTIONS = (
     Option("json", "Print the result as one JSON document."),
     Option("help", "Show this."),
 )
-_FLAGS = [option.name for option in OPTIONS if option.read is None]
 
 
 def run(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    words = read.split(arguments, _FLAGS)
-    if "help" in words.options:
-        print(read.help_text(_USAGE, _ABOUT, {"Options": list(OPTIONS)}))
+    opened = read.opening(arguments, OPTIONS, _USAGE, _ABOUT, episodes=1000, seed=0)
+    if opened is None:
         return 0
-    own: dict[str, Any] = {"episodes": 1000, "seed": 0, "checkpoint": None, "env": None, "json": False}
-    own |= read.understand(words.options, OPTIONS, "qfix evaluate")
-    folder = folder_named(words.positional, "qfix evaluate")
+    words, own = opened
+    folder = folder_named(words, "qfix evaluate")
     kept = load_trained(folder, own["env"], checkpoint_named(own["checkpoint"]), ".evaluate()")
     try:
         return _evaluate(kept, folder, own)

@@ -6,7 +6,7 @@ import io
 import os
 import re
 import sys
-from typing import Any, TextIO
+from typing import TextIO
 
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
@@ -37,19 +37,15 @@ OPTIONS = (
     ENV,
     Option("help", "Show this."),
 )
-_FLAGS = [option.name for option in OPTIONS if option.read is None]
 
 
 def run(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    words = read.split(arguments, _FLAGS)
-    if "help" in words.options:
-        print(read.help_text(_USAGE, _ABOUT, {"Options": list(OPTIONS)}))
+    opened = read.opening(arguments, OPTIONS, _USAGE, _ABOUT, episodes=1, policy="greedy", eval_seed=0)
+    if opened is None:
         return 0
-    own: dict[str, Any] = {option.parameter: None for option in OPTIONS}
-    own |= {"episodes": 1, "policy": "greedy", "eval_seed": 0}
-    own |= read.understand(words.options, OPTIONS, "qfix play")
-    folder = folder_named(words.positional, "qfix play")
+    words, own = opened
+    folder = folder_named(words, "qfix play")
     kept = load_trained(folder, own["env"], checkpoint_named(own["checkpoint"]), ".policy()")
     from qfix.playback import play
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
@@ -26,18 +25,15 @@ OPTIONS = (
     ENV,
     Option("help", "Show this."),
 )
-_FLAGS = [option.name for option in OPTIONS if option.read is None]
 
 
 def run(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    words = read.split(arguments, _FLAGS)
-    if "help" in words.options:
-        print(read.help_text(_USAGE, _ABOUT, {"Options": list(OPTIONS)}))
+    opened = read.opening(arguments, OPTIONS, _USAGE, _ABOUT)
+    if opened is None:
         return 0
-    own: dict[str, Any] = {option.parameter: None for option in OPTIONS}
-    own |= read.understand(words.options, OPTIONS, "qfix replay")
-    folder = folder_named(words.positional, "qfix replay", " --seed 0 --episode 812")
+    words, own = opened
+    folder = folder_named(words, "qfix replay", " --seed 0 --episode 812")
     pause = pause_of(own["pause"])
     from qfix.playback import replay, show
 

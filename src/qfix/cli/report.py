@@ -18,17 +18,15 @@ OPTIONS = (
     Option("json", "Print the path as a JSON document."),
     Option("help", "Show this."),
 )
-_FLAGS = [option.name for option in OPTIONS if option.read is None]
 
 
 def run(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    words = read.split(arguments, _FLAGS)
-    if "help" in words.options:
-        print(read.help_text(_USAGE, _ABOUT, {"Options": list(OPTIONS)}))
+    opened = read.opening(arguments, OPTIONS, _USAGE, _ABOUT)
+    if opened is None:
         return 0
-    own = {"env": None, "json": False} | read.understand(words.options, OPTIONS, "qfix report")
-    folder = folder_named(words.positional, "qfix report")
+    words, own = opened
+    folder = folder_named(words, "qfix report")
     from qfix.report.page import write_page
 
     kept = None if own["env"] is None else load_run(folder, own["env"])

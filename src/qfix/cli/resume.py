@@ -33,18 +33,15 @@ OPTIONS = (
     *RESULT_OPTIONS,
     Option("help", "Show this."),
 )
-_FLAGS = [option.name for option in OPTIONS if option.read is None]
 
 
 def run(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    words = read.split(arguments, _FLAGS)
-    if "help" in words.options:
-        print(read.help_text(_USAGE, _ABOUT, {"Options": list(OPTIONS)}))
+    opened = read.opening(arguments, OPTIONS, _USAGE, _ABOUT)
+    if opened is None:
         return 0
-    own = {option.parameter: None for option in OPTIONS}
-    own |= read.understand(words.options, OPTIONS, "qfix resume")
-    folder = folder_named(words.positional, "qfix resume")
+    words, own = opened
+    folder = folder_named(words, "qfix resume")
     wishes = Wishes.of(own, folder, own["env"])
     kept = load_run(folder, own["env"], python=".resume()", step_time_limit=own["step_time_limit"])
     try:
