@@ -80,7 +80,7 @@ def test_links_lead_somewhere(page):
 def test_blocks_say_their_language(page):
     fences = re.findall(r"^```(.*)$", page.read_text(encoding="utf-8"), flags=re.M)
     assert len(fences) % 2 == 0
-    assert {*fences[::2]} <= {"", "python", "console", "bash", "text"}
+    assert {*fences[::2]} <= {"", "python", "console", "bash", "text", "toml"}
     assert {*fences[1::2]} <= {""}
 
 

@@ -1,5 +1,6 @@
 """The command line taken apart and understood."""
 
+import doctest
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qfix.cli import arguments as read
+from qfix.cli import settings
 from qfix.cli.arguments import Option, as_typed, options_of_config, split, understand
 from qfix.errors import OptionError
 
@@ -34,6 +36,8 @@ class Config(Basic):
     """Bounds."""
     fast: bool = False
     """Hurry."""
+    slow: bool | None = None
+    """Linger, or let the algorithm decide."""
 
 
 OPTIONS = options_of_config(Config)
@@ -56,7 +60,7 @@ OPTIONS = options_of_config(Config)
     ],
 )
 def test_a_line_is_taken_apart(line, positional, options):
-    assert split(line.split(), ["json", "help"]) == (positional, options)
+    assert split(line.split(), ["json", "help"])[:2] == (positional, options)
 
 
 def test_an_option_given_twice_is_refused():
@@ -67,7 +71,12 @@ def test_an_option_given_twice_is_refused():
 @given(st.lists(st.text(max_size=12), max_size=8))
 def test_no_line_makes_the_parser_fail_in_another_way(words):
     with suppress(OptionError):
-        understand(split(words, ["json"]).options, OPTIONS, "qfix train")
+        taken_apart = split(words, ["json"])
+        given_back = read.give_back(taken_apart, OPTIONS)
+        assert len(given_back.positional) + len(given_back.taken) == len(taken_apart.positional) + len(
+            taken_apart.taken
+        )
+        understand(given_back.options, OPTIONS, "qfix train")
 
 
 def test_every_field_is_an_option_with_its_docstring():
@@ -79,6 +88,7 @@ def test_every_field_is_an_option_with_its_docstring():
         "alpha": "Step size.",
         "tile-range": "Bounds.",
         "fast": "Hurry.",
+        "slow": "Linger, or let the algorithm decide.",
     }
 
 
@@ -93,6 +103,101 @@ def test_values_are_read_by_their_annotation():
         "tile_range": (-1.0, 1.0),
         "fast": True,
     }
+
+
+TRUE, FALSE = {"fast": True}, {"fast": False}
+
+
+@pytest.mark.parametrize(
+    ("line", "positional", "values"),
+    [
+        ("Taxi dqn --fast", "Taxi dqn", TRUE),
+        ("--fast Taxi dqn", "Taxi dqn", TRUE),
+        ("Taxi --fast dqn", "Taxi dqn", TRUE),
+        ("Taxi dqn --fast --n-steps 3", "Taxi dqn", TRUE | {"n_steps": 3}),
+        ("Taxi dqn --fast -1", "Taxi dqn -1", TRUE),
+        ("--fast Taxi --slow dqn --gamma .5 more", "Taxi dqn more", TRUE | {"slow": True, "gamma": 0.5}),
+        ("--slow Taxi --fast false dqn", "Taxi dqn", FALSE | {"slow": True}),
+        *((f"Taxi --fast {word} dqn", "Taxi dqn", TRUE) for word in ("true", "True", "yes", "on", "1")),
+        *((f"Taxi --fast={word} dqn", "Taxi dqn", TRUE) for word in ("true", "YES", "on", "1")),
+        *((f"Taxi --fast {word} dqn", "Taxi dqn", FALSE) for word in ("false", "no", "off", "0")),
+        *((f"Taxi --fast={word} dqn", "Taxi dqn", FALSE) for word in ("false", "NO", "off", "0")),
+        ("Taxi --slow none dqn", "Taxi dqn", {"slow": None}),
+        ("Taxi --fast none", "Taxi none", TRUE),
+        ("Taxi --store dense dqn", "Taxi dqn", {"store": "dense"}),
+    ],
+)
+def test_what_is_true_or_false_may_stand_alone(line, positional, values):
+    words = read.give_back(split(line.split(), []), OPTIONS)
+    assert words.positional == positional.split()
+    assert understand(words.options, OPTIONS, "") == values
+
+
+@pytest.mark.parametrize(("word", "value"), [("", True), ("=true", True), ("=false", False), ("=off", False)])
+def test_a_flag_may_be_switched_off(word, value):
+    assert understand(split([f"--json{word}"], ["json"]).options, [Option("json", "")], "") == {"json": value}
+    with pytest.raises(OptionError, match=r"'--json' option takes no value\. Got '8'"):
+        understand({"json": "8"}, [Option("json", "")], "")
+
+
+class Schedule:
+    """Of which a text is made elsewhere."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown", "values"),
+    [
+        (int, "N", {"2e3": 2000}),
+        (int | None, "N|none", {"2": 2, "none": None, "None": None}),
+        (float, "X", {"2": 2.0}),
+        (float | None, "X|none", {"2": 2.0, "none": None}),
+        (bool, "[true|false]", {"yes": True, "0": False}),
+        (bool | None, "[true|false|none]", {"yes": True, "none": None}),
+        (str, "TEXT", {"none": "none", "2": "2"}),
+        (str | None, "TEXT", {"none": None, "2": "2"}),
+        (tuple[int, ...], "N,N,...", {"64,64": (64, 64), "(64, 1e3)": (64, 1000), "[8]": (8,), "": ()}),
+        (tuple[float, ...], "X,X,...", {"-1,1": (-1.0, 1.0), "8,": (8.0,)}),
+        (tuple[float, ...] | None, "X,X,...|none", {"-1,1": (-1.0, 1.0), "none": None}),
+        (tuple[float, float], "X,X", {"-1,1": (-1.0, 1.0)}),
+        (Literal["mlp", "nature"], "mlp|nature", {"mlp": "mlp"}),
+        (Literal["mlp", "nature"] | None, "mlp|nature|none", {"mlp": "mlp", "none": None}),
+        (Literal["auto", 4, False], "auto|4|false", {"auto": "auto", "4": 4, "False": False}),
+        (Schedule | float | str | None, "X", {"0.1": 0.1, "none": None, "Linear(1,0,9)": "Linear(1,0,9)"}),
+        (Schedule | float | str, "X", {"1": 1.0, "none": "none"}),
+        (Schedule | str | None, "TEXT", {"vdbe(1)": "vdbe(1)", "none": None, "0.5": "0.5"}),
+        (float | int, "N|X", {"2": 2, "2.5": 2.5}),
+        (int | Literal["auto"], "auto|N", {"2": 2, "auto": "auto"}),
+    ],
+)
+def test_an_annotation_says_how_its_text_is_read(kind, shown, values):
+    reading = read.reading_of(kind)
+    assert reading.shown == shown
+    for text, value in values.items():
+        found = reading.read("x", text)
+        assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "message"),
+    [
+        (int | None, "two", "The '--x' option must be a whole number. Got 'two'. Write 100_000"),
+        (tuple[int, ...], "64,a", "must be a whole number. Got 'a'"),
+        (tuple[float, float], "1", "must have 2 values. Got '1'. Write --x X,X."),
+        (bool, "perhaps", "must be true or false. Got 'perhaps'. Write --x true."),
+        (Literal["mlp", "nature"], "natur", "be one of mlp, nature. Got 'natur'. Did you mean 'nature'?"),
+        (Literal["mlp", "nature"] | None, "zzz", "be one of mlp, nature. Got 'zzz'. Write --x mlp."),
+        (float | int, "zzz", "must be N or X. Got 'zzz'."),
+    ],
+)
+def test_a_text_that_is_no_such_value_is_refused(kind, text, message):
+    with pytest.raises(OptionError) as caught:
+        read.reading_of(kind).read("x", text)
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("module", [read, settings])
+def test_examples_in_docstrings(module):
+    assert doctest.testmod(module).failed == 0
 
 
 @pytest.mark.parametrize(("text", "value"), [("0.1", 0.1), ("none", None), ("vdbe(1)", "vdbe(1)")])

@@ -1,4 +1,4 @@
-"""The sessions of docs/runs.md and of the README's section on runs, typed again one after the other."""
+"""The sessions of docs/runs.md and of the README's section on runs, typed again one after the other, and its files."""
 
 import re
 import shlex
@@ -11,7 +11,7 @@ from qfix import experiment
 from qfix.cli import main
 
 ROOT = Path(__file__).parents[2]
-FENCE = re.compile(r"^```text\n(\$ qfix .*?)^```$", flags=re.M | re.S)
+FENCE = re.compile(r"^```(?:text\n(?=\$ qfix )|(?=toml\n))(.*?)^```$", flags=re.M | re.S)
 PAGES = {"runs.md": ROOT / "docs" / "runs.md", "README.md": ROOT / "README.md"}
 
 
@@ -51,6 +51,9 @@ def test_a_session_goes_as_the_page_shows(page, tmp_path, monkeypatch, capsys):
     blocks = [block.splitlines() for block in FENCE.findall(PAGES[page].read_text(encoding="utf-8"))]
     assert blocks
     for line, *shown in blocks:
+        if line == "toml":
+            (tmp_path / "settings.toml").write_text("\n".join(shown))
+            continue
         if shown[0] != "^C":
             printed = [to_compare(row) for row in typed(line, capsys)]
             expected = [to_compare(row) for row in shown]

@@ -131,7 +131,9 @@ def test_help_has_the_options_of_train_an_algorithm_and_an_environment(qfix_comm
         ("train FrozenLake --out taken/x", 2, "must be a folder that can be written"),
         ("train CartPole", 2, "--tile-range low,high"),
         ("train Pendulum", 2, "must be Discrete"),
-        ("train ALE/Pong-v5", 2, "install ale_py"),
+        ("train FrozenLake --first-visit", 2, "There is no option '--first-visit'"),
+        ("train --first-visit", 2, "`qfix train` needs an environment"),
+        ("train FrozenLake monte_carlo --first-visit more", 2, "Got also 'more'"),
         ("train no_such_module:X-v0", 1, "cannot be imported"),
     ],
 )
@@ -143,6 +145,49 @@ def test_a_mistake_is_one_line_and_no_traceback(qfix_command, tmp_path, line, co
     assert message in answer.err
     assert answer.err.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.parametrize(
+    ("line", "value"),
+    [
+        ("FrozenLake monte_carlo --first-visit --seeds 2", True),
+        ("--first-visit FrozenLake monte_carlo", True),
+        ("FrozenLake --first-visit monte_carlo", True),
+        ("--first-visit no FrozenLake monte_carlo", False),
+        ("FrozenLake monte_carlo --first-visit=false", False),
+    ],
+)
+def test_an_option_that_is_true_or_false_swallows_no_word(qfix_command, line, value):
+    answer = qfix_command("train", *line.split(), "--total-steps", "500", "--out", "none", "--json")
+    spec = json.loads(answer.out)["spec"]
+    assert (spec["env"], spec["algorithm"], spec["config"]["first_visit"]) == (
+        "FrozenLake-v1",
+        "monte_carlo",
+        value,
+    )
+
+
+def test_an_environment_after_an_option_of_the_algorithm_that_it_decides_on(qfix_command, monkeypatch):
+    """As `qfix train --first-visit FrozenLake`, were Monte Carlo what is usual there."""
+    monkeypatch.setattr("qfix.assembly.choose_algorithm", lambda space: "monte_carlo")
+    answer = qfix_command("train", "--first-visit", "FrozenLake", *SHORT, "--out", "none", "--json")
+    assert json.loads(answer.out)["spec"]["config"]["first_visit"] is True
+
+
+@pytest.mark.parametrize(
+    ("env", "module", "package", "code"),
+    [("ALE/Pong-v5", "ale_py", "qfix[atari]", 2), ("LunarLander-v3", "Box2D", "gymnasium[box2d]", 1)],
+)
+def test_an_environment_whose_package_is_missing_says_what_to_install(
+    qfix_command, monkeypatch, env, module, package, code
+):
+    for name in [name for name in sys.modules if name.startswith("gymnasium.envs.box2d.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    answer = qfix_command("train", env)
+    assert (answer.code, answer.out) == (code, "")
+    assert answer.err.endswith(f"Install it: pip install '{package}'.\n")
+    assert answer.err.count("\n") == 1
 
 
 def test_a_warning_is_one_line_too(qfix_command):

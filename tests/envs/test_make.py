@@ -1,10 +1,13 @@
 """Environments by id, and what is said when there is none."""
 
 import inspect
+import subprocess
+import sys
 
 import gymnasium
 import pytest
 
+from qfix.envs import make
 from qfix.envs.make import find_spec, make_env, options_of
 from qfix.errors import EnvironmentFault, OptionError, UnknownNameError
 
@@ -53,9 +56,71 @@ def test_nothing_near():
     assert "qfix list" in str(error.value)
 
 
-def test_a_family_that_comes_with_a_package():
-    with pytest.raises(UnknownNameError, match="install ale_py and write 'ale_py:ALE/Pong-v5'"):
-        make_env("ALE/Pong-v5")
+ATARI = ("ALE/Pong-v5", "ALE/Pong", "PongNoFrameskip-v4")
+
+
+def without(monkeypatch, package):
+    """As if a package were not installed, and none of its environments registered."""
+    for known in [known for known, spec in gymnasium.registry.items() if package in str(spec.entry_point)]:
+        monkeypatch.delitem(gymnasium.registry, known)
+    for module in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, package, None)
+
+
+@pytest.mark.parametrize("game", ATARI)
+def test_an_atari_game_without_its_package_says_what_to_install(monkeypatch, game):
+    without(monkeypatch, "ale_py")
+    with pytest.raises(UnknownNameError, match=rf"'{game}' yet.*pip install 'qfix\[atari\]'\."):
+        find_spec(game)
+
+
+@pytest.mark.parametrize("game", ATARI)
+def test_an_atari_game_needs_no_prefix(monkeypatch, game):
+    """The package is imported when one of its ids is asked for."""
+    without(monkeypatch, "ale_py")
+    monkeypatch.setattr(make, "_ATARI", f"{__package__}.arcade")
+    before = set(gymnasium.registry)
+    try:
+        assert find_spec(game).id == ("ALE/Pong-v5" if "/" in game else game)
+        assert make_env(game).reset(seed=0) == (0, {})
+        with pytest.raises(UnknownNameError, match=r"Did you mean 'ALE/Pong-v5'"):
+            find_spec("ALE/Pomg-v5")
+    finally:
+        del sys.modules[f"{__package__}.arcade"]
+        for added in set(gymnasium.registry) - before:
+            del gymnasium.registry[added]
+
+
+def test_the_real_atari_games():
+    pytest.importorskip("ale_py", reason="Atari games come with the extra `atari`")
+    # in a process of its own: it registers hundreds of environments
+    program = "from qfix.envs.make import make_env; print(make_env('ALE/Pong-v5').observation_space.shape)"
+    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert answer.stdout.strip() == "(210, 160, 3)", answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("env_id", "module", "package"),
+    [
+        ("LunarLander-v3", "Box2D", "gymnasium[box2d]"),
+        ("HalfCheetah-v5", "mujoco", "gymnasium[mujoco]"),
+        ("phys2d/CartPole-v1", "flax", "gymnasium[jax]"),
+    ],
+)
+@pytest.mark.parametrize("options", [{}, {"render_mode": "rgb_array"}], ids=["plain", "with options"])
+def test_an_environment_without_its_package_says_what_to_install(
+    monkeypatch, env_id, module, package, options
+):
+    family = str(find_spec(env_id).entry_point).rpartition(".")[0]
+    for name in [name for name in sys.modules if name.startswith(family)]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(EnvironmentFault) as caught:
+        make_env(env_id, options)
+    assert str(caught.value) == (
+        f"The environment '{env_id}' needs a package that is not installed. Install it: pip install '{package}'."
+    )
 
 
 def test_a_missing_package_is_named():

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from qfix.errors import EnvironmentFault, OptionError, SpaceError
-from qfix.tabular.time_limit import TimeLimit
 from qfix.tabular.trainer import TabularTrainer
 from tabular.running import config_of, flat, random_world, separating, trainer_on
 from tabular.twins import episode_seed
@@ -310,15 +309,6 @@ def test_time_is_not_taken_from_who_has_the_timer():
     aside.start()
     aside.join()
     assert len(told) == 2
-
-
-def test_time_that_is_not_the_environment_s_does_not_count():
-    with TimeLimit(0.1, lambda: 0) as limit:
-        limit.paused = True
-        time.sleep(0.3)
-        limit.paused = False
-    with pytest.raises(EnvironmentFault, match=r"0\.1 seconds a step"), TimeLimit(0.1, lambda: 0):
-        time.sleep(60)
 
 
 @pytest.mark.parametrize("limit", [0, -1.0, np.inf, np.nan])

@@ -6,34 +6,13 @@ import gymnasium
 import numpy as np
 import pytest
 
+from envs.walks import SOURCES, Noise, Walk
 from qfix.errors import EnvironmentFault
 from qfix.mdp.simulate import episode_seed
-from qfix.tabular import generators
 from qfix.tabular.trainer import TabularTrainer
 from tabular.running import config_of, flat
 
 SEED, STEPS = 3, 31
-
-
-class Walk(gymnasium.Env):
-    """A walk over ten states that is determined by its seed; episodes have seven steps."""
-
-    observation_space = gymnasium.spaces.Discrete(10)
-
-    def __init__(self, n_actions=3):
-        self.action_space = gymnasium.spaces.Discrete(n_actions)
-        self.seeds = []
-
-    def reset(self, *, seed=None, options=None):
-        super().reset(seed=seed)
-        self.seeds.append(seed)
-        self.at, self.steps = int(self.np_random.integers(10)), 0
-        return self.at, {}
-
-    def step(self, action):
-        self.steps += 1
-        self.at = int(self.at + self.np_random.integers(3) + action) % 10
-        return self.at, float(self.at), False, self.steps == 7, {}
 
 
 def trainer_of(make, **options):
@@ -62,19 +41,6 @@ def assert_goes_on_alike(trainer, state, resumed, again, steps=100):
 # Generators of wrappers
 
 
-class Noise(gymnasium.Wrapper):
-    """Adds noise to rewards, from a generator that reset does not seed."""
-
-    def __init__(self, env, source):
-        super().__init__(env)
-        self.source = source
-
-    def step(self, action):
-        observation, reward, *rest = self.env.step(action)
-        draw = self.source.gauss if isinstance(self.source, random.Random) else self.source.normal
-        return observation, reward + draw(0.0, 1.0), *rest
-
-
 class Wandering(gymnasium.Wrapper):
     """Now and then takes an action of its own, sampled from the space."""
 
@@ -93,18 +59,6 @@ class Late(Noise):
         if "source" not in vars(self):
             self.source = np.random.default_rng()
         return self.env.reset(**options)
-
-
-SOURCES = {
-    "PCG64": lambda: np.random.Generator(np.random.PCG64()),
-    "PCG64DXSM": lambda: np.random.Generator(np.random.PCG64DXSM()),
-    "MT19937": lambda: np.random.Generator(np.random.MT19937()),
-    "Philox": lambda: np.random.Generator(np.random.Philox()),
-    "SFC64": lambda: np.random.Generator(np.random.SFC64()),
-    "RandomState": lambda: np.random.RandomState(),
-    "RandomState of Philox": lambda: np.random.RandomState(np.random.Philox()),
-    "random.Random": random.Random,
-}
 
 
 @pytest.mark.parametrize("kind", SOURCES)
@@ -145,76 +99,12 @@ def test_a_generator_that_is_gone_is_told():
         ]
 
 
-# How states of generators are written
-
-
-def states():
-    env = Noise(Walk(), None)
-    for make in SOURCES.values():
-        env.source = make()
-        yield generators.read(env, generators.places(env))
-
-
-def test_states_come_back_as_they_were():
-    for kept in states():
-        raw = generators.to_bytes(kept)
-        np.testing.assert_array_equal(generators.to_bytes(generators.from_bytes(raw)), raw)
-
-
-def test_damaged_states_of_generators_are_refused_or_harmless():
-    """2,000 mutations: from_bytes raises ValueError, or what it gives can be set and drawn from."""
-    rng = np.random.default_rng(7)
-    env = Noise(Walk(), None)
-    kept = list(states())
-    refused = 0
-    for case in range(2_000):
-        raw = generators.to_bytes(kept[case % len(kept)])
-        for _ in range(rng.integers(1, 4)):
-            at = rng.integers(len(raw))
-            raw[at] = rng.choice(np.frombuffer(b'0123456789-.,:[]{}"eE nt', np.uint8))
-        env.source = list(SOURCES.values())[case % len(kept)]()
-        try:
-            if generators.write(env, generators.from_bytes(raw)):
-                env.source.random()
-        except ValueError:
-            refused += 1
-    assert refused > 500
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        b"{}",
-        b"[1]",
-        b"[[0, 1, 2, 3]]",
-        b'[[-1, "x", "PCG64", {}]]',
-        b'[[0, "x", "PCG64", {"bit_generator": "PCG64", "state": NaN}]]',
-        b'[[0, "x", "Evil", {"bit_generator": "Evil"}]]',
-        b"[" * 100_000,
-        b"[[0, " + b"9" * 5_000 + b"]]",
-        b"\xff\xfe",
-        b" " * ((1 << 20) + 1),
-    ],
-    ids=range(10),
-)
-def test_what_is_no_state_of_generators(text):
-    with pytest.raises(ValueError, match=r".+"):
-        generators.from_bytes(np.frombuffer(text, np.uint8))
-
-
-@pytest.mark.parametrize("kind", ["MT19937", "Philox", "RandomState", "random.Random"])
-def test_a_place_beyond_the_words_is_refused(kind):
-    """NumPy would read there: it believes what it is given."""
-    env = Noise(Walk(), SOURCES[kind]())
-    ((place, name, state),) = generators.read(env, generators.places(env))
-    if kind == "random.Random":
-        state = (state[0], (*state[1][:-1], 625), state[2])
-    elif kind == "Philox":
-        state["buffer_pos"] = 5
-    else:
-        state["state"]["pos"] = 625
-    with pytest.raises(ValueError, match=r".+"):
-        generators.from_bytes(generators.to_bytes([generators.Kept(place, name, state)]))
+def test_a_generator_that_is_gone_is_told_once():
+    """What it was is not kept with the episodes that are begun without it."""
+    _, _, resumed, again = halved(lambda: Noise(Walk(), np.random.default_rng(1)), Walk)
+    again, _ = resumed.advance(again, 3)
+    once_more = trainer_of(Walk).unpack(resumed.pack(again))
+    assert once_more.notes == [f"seed {SEED}: restored in the middle of the episode, 3 steps replayed"]
 
 
 # Environments that do not repeat themselves

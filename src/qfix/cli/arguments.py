@@ -1,5 +1,9 @@
 """The command line in one rule: `--name value`, `--name=value`, or a flag that takes nothing.
 
+An option that is true or false may stand alone, too. Whether one is, its algorithm says, and the algorithm is a
+word of the same line: `split` takes the word after an unknown option for its value, `give_back` returns it to
+the positional words where it is none.
+
 Options are rows of a table. Those of an algorithm are read off its `Config`: a field is an option, its
 annotation says how the text is read, the docstring under it is the help. So a new field needs no line here.
 """
@@ -8,13 +12,16 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import inspect
 import re
 import shlex
 import shutil
 import textwrap
+import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from qfix.errors import OptionError, nearest
@@ -30,7 +37,7 @@ class Option(NamedTuple):
     summary: str
     """What it does, for help."""
     read: Callable[[str, str], Any] | None = None
-    """From the option's name and the text to a value; None for a flag."""
+    """From the option's name and the text to a value; None for a flag, which is off unless it is given."""
     value: str = ""
     """What stands for the value in help, such as N."""
     default: str = ""
@@ -43,6 +50,11 @@ class Option(NamedTuple):
         """Name in Python."""
         return self.key or self.name.replace("-", "_")
 
+    @property
+    def may_stand_alone(self) -> bool:
+        """Whether it is true where no value follows."""
+        return self.read in (None, truth, truth_or_none)
+
 
 class Words(NamedTuple):
     """A command line taken apart, not yet understood."""
@@ -50,13 +62,15 @@ class Words(NamedTuple):
     positional: list[str]
     options: dict[str, str | None]
     """Names as typed, with hyphens for underscores; None where no value followed."""
+    taken: dict[str, int]
+    """The options whose value is a word of its own, and how many positional words stand before it."""
 
 
 def split(arguments: Sequence[str], flags: Iterable[str]) -> Words:
     """Take a command line apart. All that starts with two hyphens is an option; all but flags take a value.
 
     >>> split(["Taxi", "--seeds", "8", "--json", "--gamma=0.9", "sarsa"], ["json"])
-    Words(positional=['Taxi', 'sarsa'], options={'seeds': '8', 'json': '', 'gamma': '0.9'})
+    Words(positional=['Taxi', 'sarsa'], options={'seeds': '8', 'json': '', 'gamma': '0.9'}, taken={'seeds': 1})
 
     Raises:
         OptionError: an option is given twice.
@@ -64,6 +78,7 @@ def split(arguments: Sequence[str], flags: Iterable[str]) -> Words:
     flags = set(flags)
     positional: list[str] = []
     options: dict[str, str | None] = {}
+    taken: dict[str, int] = {}
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
@@ -80,9 +95,38 @@ def split(arguments: Sequence[str], flags: Iterable[str]) -> Words:
             options[name] = value
         elif rest and (not rest[0].startswith("-") or _is_number(rest[0].split(",")[0])):
             options[name] = rest.pop(0)
+            taken[name] = len(positional)
         else:
             options[name] = None
-    return Words(positional, options)
+    return Words(positional, options, taken)
+
+
+def give_back(words: Words, options: Sequence[Option]) -> Words:
+    """The words with those positional again that `split` took for values of options which may stand alone.
+
+    >>> fast = Option("fast", "Hurry.", truth)
+    >>> give_back(split(["--fast", "Taxi", "sarsa"], []), [fast])
+    Words(positional=['Taxi', 'sarsa'], options={'fast': None}, taken={})
+    >>> give_back(split(["--fast", "no", "Taxi", "sarsa"], []), [fast]).options
+    {'fast': 'no'}
+    """
+    truths = (*_TRUE, *_FALSE)
+    alone = {
+        option.name: (*truths, "none") if option.read is truth_or_none else truths
+        for option in options
+        if option.may_stand_alone
+    }
+    positional, given, taken = list(words.positional), dict(words.options), {}
+    for name, place in words.taken.items():
+        place += len(positional) - len(words.positional)
+        text = given[name]
+        assert text is not None
+        if name in alone and text.lower() not in alone[name]:
+            positional.insert(place, text)
+            given[name] = None
+        else:
+            taken[name] = place
+    return Words(positional, given, taken)
 
 
 def understand(words: Mapping[str, str | None], options: Sequence[Option], command: str) -> dict[str, Any]:
@@ -98,8 +142,11 @@ def understand(words: Mapping[str, str | None], options: Sequence[Option], comma
             raise OptionError(f"There is no option '--{name}'. {_hint(name, list(rows), command)}")
         row = rows[name]
         if row.read is None:
-            if text:
+            if text and text.lower() not in (*_TRUE, *_FALSE):
                 raise OptionError(f"The '--{name}' option takes no value. Got {text!r}. Leave it out.")
+            values[row.parameter] = not text or text.lower() in _TRUE
+            continue
+        if text is None and row.may_stand_alone:
             values[row.parameter] = True
             continue
         if text is None:
@@ -172,28 +219,21 @@ def number(name: str, text: str) -> float:
         raise OptionError(f"The '--{name}' option must be a number. Got {text!r}. Write 0.1.") from None
 
 
-def numbers(name: str, text: str) -> tuple[float, ...]:
-    """Numbers with commas between them, with or without brackets."""
-    return tuple(number(name, part) for part in text.strip("()[] ").split(",") if part.strip())
-
-
 def truth(name: str, text: str) -> bool:
     """True or false."""
     if text.lower() not in (*_TRUE, *_FALSE):
-        raise OptionError(f"The '--{name}' option must be true or false. Got {text!r}.")
+        raise OptionError(f"The '--{name}' option must be true or false. Got {text!r}. Write --{name} true.")
     return text.lower() in _TRUE
+
+
+def truth_or_none(name: str, text: str) -> bool | None:
+    """True, false or none."""
+    return None if text.lower() == "none" else truth(name, text)
 
 
 def word(name: str, text: str) -> str:
     """Any text."""
     return text
-
-
-def number_or_text(name: str, text: str) -> Any:
-    """A number where it is one; "none" is None."""
-    if text.lower() == "none":
-        return None
-    return float(text) if _is_number(text) else text
 
 
 def literal(name: str, text: str) -> Any:
@@ -206,13 +246,104 @@ def literal(name: str, text: str) -> Any:
         return text
 
 
-_READERS: dict[Any, tuple[Callable[[str, str], Any], str]] = {
-    int: (whole, "N"),
-    float: (number, "X"),
-    bool: (truth, "true|false"),
-    str: (word, "TEXT"),
-    tuple[float, ...]: (numbers, "X,X,..."),
+class Reading(NamedTuple):
+    """How the text of an option is read."""
+
+    read: Callable[[str, str], Any]
+    shown: str
+    """What stands for the value in help."""
+
+
+_READINGS: dict[Any, Reading] = {
+    int: Reading(whole, "N"),
+    float: Reading(number, "X"),
+    bool: Reading(truth, "[true|false]"),
+    str: Reading(word, "TEXT"),
 }
+
+
+def reading_of(kind: Any) -> Reading:
+    """How a text becomes a value of an annotation.
+
+    >>> reading_of(int | None).read("n", "none"), reading_of(tuple[int, ...]).read("sizes", "64,64")
+    (None, (64, 64))
+
+    What is no number, truth, tuple or choice is a text: schedules and strategies are written so.
+    """
+    origin, members = typing.get_origin(kind), typing.get_args(kind)
+    if kind in _READINGS:
+        return _READINGS[kind]
+    if origin is typing.Literal:
+        return Reading(functools.partial(_choice, members), "|".join(map(_said, members)))
+    if origin is tuple and members:
+        part = reading_of(members[0])
+        if members[-1] is Ellipsis:
+            return Reading(functools.partial(_several, part, None), f"{part.shown},{part.shown},...")
+        return Reading(functools.partial(_several, part, len(members)), ",".join([part.shown] * len(members)))
+    if origin not in (typing.Union, types.UnionType):
+        return _READINGS[str]
+    some = [member for member in members if member is not types.NoneType]
+    inner = reading_of(some[0]) if len(some) == 1 else _reading_of_union(some)
+    if len(some) == len(members):
+        return inner
+    if inner.read is truth:
+        return Reading(truth_or_none, "[true|false|none]")
+    # a text names what stands in place of none, and its help says what none is
+    shown = inner.shown if str in some else f"{inner.shown}|none"
+    return Reading(functools.partial(_optional, inner.read), shown)
+
+
+def _reading_of_union(kinds: Sequence[Any]) -> Reading:
+    """As the strictest member that can read it, so that 2 of `float | int` is whole."""
+    strictest = (typing.Literal, int, float, bool, tuple)
+    strict = [kind for kind in kinds if (typing.get_origin(kind) or kind) in strictest]
+    strict.sort(key=lambda kind: strictest.index(typing.get_origin(kind) or kind))
+    readings = [reading_of(kind) for kind in strict]
+    if len(strict) < len(kinds):  # there is a text among them
+        return Reading(functools.partial(_first, readings, True), readings[0].shown if readings else "TEXT")
+    return Reading(functools.partial(_first, readings, False), "|".join(r.shown for r in readings))
+
+
+def _choice(members: tuple[Any, ...], name: str, text: str) -> Any:
+    """One of a few."""
+    for member in members:
+        if text == member or (not isinstance(member, str) and text.lower() == _said(member)):
+            return member
+    listed = list(map(_said, members))
+    near = nearest(text, listed)
+    remedy = f"Did you mean '{near}'?" if near else f"Write --{name} {listed[0]}."
+    raise OptionError(f"The '--{name}' option must be one of {', '.join(listed)}. Got {text!r}. {remedy}")
+
+
+def _several(part: Reading, length: int | None, name: str, text: str) -> tuple[Any, ...]:
+    """Values with commas between them, with or without brackets."""
+    parts = [one.strip() for one in text.strip("()[] ").split(",") if one.strip()]
+    if length is not None and len(parts) != length:
+        example = ",".join([part.shown] * length)
+        raise OptionError(
+            f"The '--{name}' option must have {length} values. Got {text!r}. Write --{name} {example}."
+        )
+    return tuple(part.read(name, one) for one in parts)
+
+
+def _first(readings: Sequence[Reading], or_text: bool, name: str, text: str) -> Any:
+    """As the first that can read it."""
+    for reading in readings:
+        with suppress(OptionError):
+            return reading.read(name, text)
+    if or_text:
+        return text
+    shown = " or ".join(reading.shown for reading in readings)
+    raise OptionError(f"The '--{name}' option must be {shown}. Got {text!r}.")
+
+
+def _optional(read: Callable[[str, str], Any], name: str, text: str) -> Any:
+    """None, or as another reader has it."""
+    return None if text.lower() == "none" else read(name, text)
+
+
+def _said(member: Any) -> str:
+    return "none" if member is None else typed(member)
 
 
 # Options of an algorithm
@@ -224,10 +355,7 @@ def options_of_config(config: type) -> list[Option]:
     texts = field_docstrings(config)
     rows = []
     for field in dataclasses.fields(config):
-        kind = hints[field.name]
-        read, value = _READERS.get(kind, (number_or_text, "X"))
-        if typing.get_origin(kind) is typing.Literal:
-            read, value = word, "|".join(typing.get_args(kind))
+        read, value = reading_of(hints[field.name])
         name = field.name.rstrip("_").replace("_", "-")
         rows.append(Option(name, texts.get(field.name, ""), read, value, typed(field.default), field.name))
     return rows

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import re
 import shlex
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from qfix.algorithms import ALGORITHMS, algorithm
 from qfix.cli import arguments as read
-from qfix.cli.arguments import Option
+from qfix.cli.arguments import Option, Words
 from qfix.cli.environment import (
     env_options,
     environment_options,
@@ -20,6 +22,7 @@ from qfix.cli.environment import (
 )
 from qfix.cli.result import OPTIONS as RESULT_OPTIONS
 from qfix.cli.result import Wishes, conclude, of_training
+from qfix.cli.settings import NOTHING, Settings, in_file, read_settings, understand, without
 from qfix.cli.signals import say_when_stopped
 from qfix.errors import EnvironmentFault, OptionError, QfixError
 
@@ -29,6 +32,16 @@ _ABOUT = (
     "ALGORITHM the observation space decides. The run is kept in a folder under runs/ from its first moment on: "
     "Ctrl-C stops it, `qfix resume` goes on with it."
 )
+_EXAMPLE = """\
+Options from a file, settings.toml:
+  total_steps = 2_000_000
+  seeds = [0, 1, 2]
+  gamma = 0.95
+  epsilon = "Linear(1, 0.05, 500_000)"
+
+  [env]
+  map_name = "8x8"
+Then `qfix train FrozenLake-v1 q_learning --config settings.toml --seeds 8`: what is typed wins over the file."""
 
 
 def _seeds(name: str, text: str) -> int | list[int]:
@@ -69,6 +82,13 @@ OPTIONS = (
         read.whole,
         "N",
     ),
+    Option(
+        "config",
+        "TOML file with options of train and of the algorithm, and those of the environment in its table [env]; "
+        "what is typed here wins over it.",
+        read.word,
+        "FILE",
+    ),
     Option("require-convergence", "Warn unless the step size satisfies the Robbins-Monro conditions."),
     *RESULT_OPTIONS,
     Option("help", "Show this; after ENV or ALGORITHM with their options."),
@@ -78,27 +98,76 @@ _FLAGS = [option.name for option in OPTIONS if option.read is None]
 
 def run(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    words = read.split(arguments, _FLAGS)
+    words = _with_algorithm(read.split(arguments, _FLAGS))
     env_words, own_words = split_env_words(words.options)
     if "help" in own_words:
         return _help(words.positional, env_words)
+    settings = _settings(words.options)
     env, name = _positional(words.positional)
     from qfix.assembly import choose_algorithm
 
-    env_kwargs = with_truths(env, env_options(env_words))
-    made = make_typed_env(env, env_kwargs)
-    name = name or choose_algorithm(made.observation_space)
-    options = read.options_of_config(importlib.import_module(algorithm(name).module).Config)
-    # an option may mean the train command or the algorithm; no name is in both
-    known = [*OPTIONS, *options]
     try:
-        values = read.understand(own_words, known, f"qfix train {shlex.quote(env)} {name}")
+        env_kwargs = with_truths(env, settings.env | env_options(env_words))
+        made = make_typed_env(env, env_kwargs)
+    except OptionError as error:
+        said = in_file(str(error), settings)
+        if settings.env and settings.path not in said:
+            said += f" There are options of it in '{settings.path}', table [env]."
+        raise OptionError(said) from error
+    if name is None:
+        name = choose_algorithm(made.observation_space)
+        words = read.give_back(words, _options_of(name))
+        _positional(words.positional)
+        own_words = split_env_words(words.options)[1]
+    # an option may mean the train command or the algorithm; no name is in both
+    known = [*OPTIONS, *_options_of(name)]
+    try:
+        values = understand(settings, known)
+        values |= read.understand(own_words, known, f"qfix train {shlex.quote(env)} {name}")
         own = {o.parameter: values.pop(o.parameter, None) for o in OPTIONS}
         return _train(env, env_kwargs, name, values, own, made)
     except EnvironmentFault:
         raise
     except QfixError as error:
-        raise type(error)(read.as_typed(str(error), known)) from error
+        raise type(error)(in_file(read.as_typed(str(error), known), settings)) from error
+
+
+def _options_of(name: str) -> list[Option]:
+    return read.options_of_config(importlib.import_module(algorithm(name).module).Config)
+
+
+def _with_algorithm(words: Words) -> Words:
+    """The words understood by the algorithm among them, whose options say which words are values of options."""
+    own = {option.name for option in OPTIONS}
+    after_options = [text for name in words.taken if name not in own and (text := words.options[name])]
+    for name in (word for word in [*words.positional, *after_options] if word in ALGORITHMS):
+        settled = read.give_back(words, _options_of(name))
+        if name in settled.positional:
+            return settled
+    if not words.positional and "help" not in words.options:
+        # the environment may stand after an option of the algorithm that it decides on
+        for env in after_options:
+            with suppress(QfixError):
+                settled = read.give_back(words, _options_of(_usual_algorithm(env)))
+                if env in settled.positional:
+                    return settled
+    return words
+
+
+def _usual_algorithm(env: str) -> str:
+    from qfix.assembly import choose_algorithm
+
+    return choose_algorithm(make_typed_env(env, {}).observation_space)
+
+
+def _settings(words: Mapping[str, str | None]) -> Settings:
+    """What the file says that is named, if one is, and the command line does not say."""
+    if "config" not in words:
+        return NOTHING
+    path = words["config"]
+    if not path:
+        raise OptionError("The '--config' option needs a value. Got none. Write --config settings.toml.")
+    return without(read_settings(path), words.keys() - {"config"})
 
 
 def _train(
@@ -174,7 +243,7 @@ def _positional(words: list[str]) -> tuple[str, str | None]:
 
 def _help(positional: list[str], env_words: dict[str, str | None]) -> int:
     groups: dict[str, list[Option]] = {"Options": list(OPTIONS)}
-    ending = "An algorithm's own options: qfix train ENV ALGORITHM --help"
+    ending = f"{_EXAMPLE}\n\nAn algorithm's own options: qfix train ENV ALGORITHM --help"
     algorithms = [w for w in positional if w in ALGORITHMS]
     envs = [w for w in positional if w not in ALGORITHMS][:1]
     if len(positional) > 1 and not algorithms:
@@ -186,8 +255,7 @@ def _help(positional: list[str], env_words: dict[str, str | None]) -> int:
         algorithms = algorithms or [choose_algorithm(made.observation_space)]
         groups[f"Options of {made.spec.id if made.spec else envs[0]}"] = environment_options(envs[0])
     if algorithms:
-        config = importlib.import_module(algorithm(algorithms[0]).module).Config
-        groups = {f"Options of {algorithms[0]}": read.options_of_config(config)} | groups
+        groups = {f"Options of {algorithms[0]}": _options_of(algorithms[0])} | groups
         ending = ""
     print(read.help_text(_USAGE, _ABOUT, groups, ending))
     return 0

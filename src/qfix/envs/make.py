@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
+import re
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -17,8 +19,17 @@ from qfix.envs.table_env import TableEnv
 from qfix.envs.world import make_world, model_of
 from qfix.errors import EnvironmentFault, OptionError, UnknownNameError, nearest, unknown_name
 
-# packages that register more environments when imported, by the namespace of their ids
-_PACKAGE_OF_NAMESPACE = {"ALE": "ale_py", "phys2d": "gymnasium[jax]", "tabular": "gymnasium[jax]"}
+_ATARI = "ale_py"  # a package that registers more environments when it is imported
+_ATARI_IDS = re.compile(r"ALE/|\w+NoFrameskip-v\d+$")
+
+# what to install for the environments of a package, by the module that has them
+_INSTALL = {
+    _ATARI: "qfix[atari]",
+    "gymnasium.envs.box2d": "gymnasium[box2d]",
+    "gymnasium.envs.mujoco": "gymnasium[mujoco]",
+    "gymnasium.envs.phys2d": "gymnasium[jax]",
+    "gymnasium.envs.tabular": "gymnasium[jax]",
+}
 
 
 def world_env(world: str, render_mode: str | None = None, **options: Any) -> TableEnv:
@@ -44,8 +55,9 @@ def make_env(
     """An environment, ready to reset.
 
     Args:
-        env: an id of Gymnasium's registry, with or without its version (the newest then), "module:Id-v0" to
-            import a module first, an EnvSpec, or an environment, which is returned as it is.
+        env: an id of Gymnasium's registry, with or without its version (the newest then), an Atari game's where
+            ale-py is installed, "module:Id-v0" to import a module first, an EnvSpec, or an environment, which is
+            returned as it is.
         env_kwargs: options of the environment; only with an id.
 
     Raises:
@@ -66,9 +78,9 @@ def make_env(
     _check_kwargs(spec, kwargs)
     try:
         return gymnasium.make(spec, **kwargs)
-    except gymnasium.error.DependencyNotInstalled as fault:
+    except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as fault:
         raise EnvironmentFault(
-            f"The environment '{spec.id}' needs a package that is not installed. {fault}"
+            f"The environment '{spec.id}' needs a package that is not installed. {_remedy(spec, fault)}"
         ) from fault
     except (OptionError, UnknownNameError):
         raise
@@ -93,18 +105,17 @@ def find_spec(env_id: str) -> EnvSpec:
     module, colon, name = env_id.rpartition(":")
     if colon:
         _import(module, env_id)
+    if _ATARI_IDS.match(name) and name not in gymnasium.registry:
+        if importlib.util.find_spec(_ATARI) is None:
+            raise UnknownNameError(
+                f"There is no environment '{name}' yet: Atari games come with a package of their own. "
+                f"Install it: pip install '{_INSTALL[_ATARI]}'."
+            )
+        _import(_ATARI, env_id)
     if name in gymnasium.registry:
         return gymnasium.registry[name]
     if name in (newest := _newest_versions()):
         return gymnasium.registry[newest[name]]
-    package = _PACKAGE_OF_NAMESPACE.get(name.partition("/")[0]) if "/" in name else None
-    if package is not None and not any(
-        known.startswith(name.partition("/")[0] + "/") for known in gymnasium.registry
-    ):
-        raise UnknownNameError(
-            f"There is no environment '{name}'. Its family comes with a package: install {package}"
-            + (f" and write '{package}:{name}'." if "[" not in package else ".")
-        )
     bare = name.rsplit("-v", 1)[0]
     if bare in newest:
         raise UnknownNameError(f"There is no environment '{name}'. Did you mean '{newest[bare]}'?")
@@ -135,6 +146,15 @@ def _newest_versions() -> dict[str, str]:
         if version is not None:
             newest[bare] = max(newest.get(bare, (-1, "")), (version, known))
     return {bare: known for bare, (_, known) in newest.items()}
+
+
+def _remedy(spec: EnvSpec, fault: Exception) -> str:
+    """What to install, for an environment that cannot be made for want of it."""
+    module = str(spec.entry_point).partition(":")[0]
+    for begins, package in _INSTALL.items():
+        if module == begins or module.startswith(f"{begins}."):
+            return f"Install it: pip install '{package}'."
+    return str(fault)
 
 
 def _import(module: str, env_id: str) -> None:

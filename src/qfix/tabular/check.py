@@ -1,4 +1,4 @@
-"""Arrays that a stranger may have made: what kernels take for granted is looked at before a kernel sees it.
+"""An agent's arrays, which a stranger may have made: what kernels take for granted is looked at before they see it.
 
 Kernels check no bounds. So every whole number that is used as an index, every list that is followed to its end
 and every count of what is held is checked here, or, for the memory of an algorithm, by the plain method `check`
@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from qfix.errors import option_error
+from qfix.runs.arrays import MOST, require, require_counts, require_each_once, require_indices, require_like
 from qfix.tabular import agent as building
 from qfix.tabular.agent import (
     EPISODE,
@@ -31,9 +31,6 @@ from qfix.tabular.agent import (
 from qfix.tabular.kernel import Agent
 from qfix.tabular.store import Dense, Linear, Sparse
 
-_MOST = 1 << 60  # of any count: one more is still one more
-_REMEDY = "Use the state of a run like this one."
-
 
 class Bounds(NamedTuple):
     """What the indices in an agent's arrays lie in."""
@@ -41,52 +38,6 @@ class Bounds(NamedTuple):
     n_handles: int  # rows of a table; places of the ring of features
     n_rows: int  # of the weights
     n_actions: int
-
-
-def require(holds: Any, name: str, rule: str, value: object) -> None:
-    """Raise OptionError unless a rule on an array holds."""
-    if not holds:
-        raise option_error("unpack", name, rule, value, _REMEDY)
-
-
-def require_like(name: str, given: Any, like: np.ndarray, any_length: bool = False) -> None:
-    """An array of the type and, unless any length will do, the shape of another."""
-    is_array = isinstance(given, np.ndarray)
-    found = f"{given.dtype} {given.shape}" if is_array else "none"
-    shape = "(any,)" if any_length else like.shape
-    fits = is_array and given.dtype == like.dtype and given.ndim == like.ndim
-    require(
-        fits and (any_length or given.shape == like.shape),
-        name,
-        f"must be {like.dtype} {shape} as this run has it",
-        found,
-    )
-
-
-def require_indices(name: str, array: np.ndarray, limit: int, low: int = 0) -> None:
-    """Every entry in low..limit-1."""
-    if array.size:
-        least, most = int(array.min()), int(array.max())
-        require(low <= least, name, f"must be at least {low}", least)
-        require(most < limit, name, f"must be below {limit}", most)
-
-
-def require_counts(name: str, array: np.ndarray) -> None:
-    """No entry below 0, or so large that counting on overflows."""
-    require_indices(name, array, _MOST)
-
-
-def require_flags(name: str, array: np.ndarray) -> None:
-    """Booleans of the two bytes that are booleans."""
-    require_indices(name, array.view(np.uint8), 2)
-
-
-def require_each_once(name: str, array: np.ndarray, limit: int) -> None:
-    """Different whole numbers in 0..limit-1."""
-    require_indices(name, array, limit)
-    met = np.zeros(limit, bool)
-    met[array] = True
-    require(np.count_nonzero(met) == array.size, name, "must not list anything twice", array.size)
 
 
 def check_sizes(blueprint: Blueprint, arrays: dict[str, np.ndarray], name: str) -> tuple[int | None, int]:
@@ -159,7 +110,7 @@ def _check_registers(registers: Any, name: str, n_states: int, bounds: Bounds) -
     require_indices(f"{key}[state]", counts[0:1], n_states)
     require_indices(f"{key}[x]", counts[1:2], bounds.n_handles)
     require_indices(f"{key}[a]", counts[2:3], bounds.n_actions)
-    require_indices(f"{key}[step]", counts[STEP : STEP + 1], _MOST)
+    require_indices(f"{key}[step]", counts[STEP : STEP + 1], MOST)
     step, t, episode = int(counts[STEP]), int(counts[STEP_IN_EPISODE]), int(counts[EPISODE])
     rule = f"must be in 0..{step}: an episode has a step, and a step is in one episode"
     require(0 <= episode <= step, f"{key}[episode]", rule, episode)
@@ -167,7 +118,7 @@ def _check_registers(registers: Any, name: str, n_states: int, bounds: Bounds) -
     require(counts[LOGGED] == 0, f"{key}[logged]", "must be 0: what was logged has been read", counts[LOGGED])
     mark = int(counts[MARK])
     rule = f"must be an episode after {episode}, or -1 for none"
-    require(mark == -1 or episode < mark < _MOST, f"{key}[mark]", rule, mark)
+    require(mark == -1 or episode < mark < MOST, f"{key}[mark]", rule, mark)
     require(0 <= counts[STATUS] < 16, f"{key}[status]", "must be one of the kernels' answers", counts[STATUS])
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import numbers
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
-from qfix.errors import is_whole, option_error
+from qfix.errors import option_error
 from qfix.explore import (
     UCB,
     VDBE,
@@ -27,6 +26,14 @@ from qfix.explore import (
     as_strategy,
     scheduled_within,
 )
+from qfix.explore.options import (
+    plain,
+    require_choice,
+    require_fraction,
+    require_positive,
+    require_whole,
+)
+from qfix.explore.schedules import is_number
 
 TABLES = ("dense", "sparse")
 STORES = ("dense", "sparse", "tiled", "features")
@@ -70,7 +77,7 @@ class TabularConfig(ABC):
         require_fraction(owner, "gamma", self.gamma, "Use gamma=0.99 for long horizons.")
         for name, remedy in (("alpha", "Use alpha=0.1."), ("epsilon", "Use epsilon=0.1.")):
             value = getattr(self, name)
-            if _is_number(value):
+            if is_number(value):
                 require_fraction(owner, name, value, remedy)
             if value is not None:
                 object.__setattr__(self, name, scheduled_within(value, owner, name, 0.0, 1.0, remedy))
@@ -91,7 +98,7 @@ class TabularConfig(ABC):
         if (
             not isinstance(bounds, (tuple, list))
             or len(bounds) % 2
-            or any(not _is_number(x) or not math.isfinite(x) for x in bounds)
+            or any(not is_number(x) or not math.isfinite(x) for x in bounds)
             or any(low >= high for low, high in zip(bounds[::2], bounds[1::2], strict=False))
         ):
             rule = "must list a finite low and a higher high for each dimension"
@@ -173,39 +180,3 @@ class TabularConfig(ABC):
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form: every option, as it is written on the command line."""
         return {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON has it."""
-    if isinstance(value, (Schedule, Strategy, Initial)):
-        return repr(value)
-    return list(value) if isinstance(value, tuple) else value
-
-
-def require_fraction(owner: str, name: str, value: Any, remedy: str) -> None:
-    """A number in [0, 1]."""
-    if not _is_number(value) or not 0.0 <= value <= 1.0:
-        raise option_error(owner, name, "must be in [0, 1]", value, remedy)
-
-
-def require_positive(owner: str, name: str, value: Any, remedy: str) -> None:
-    """A finite number above 0."""
-    if not _is_number(value) or not 0.0 < value < math.inf:
-        raise option_error(owner, name, "must be a finite number above 0", value, remedy)
-
-
-def require_whole(owner: str, name: str, value: Any, least: int, remedy: str) -> None:
-    """A whole number from `least` up."""
-    if not is_whole(value) or value < least:
-        raise option_error(owner, name, f"must be a whole number, {least} or more", value, remedy)
-
-
-def require_choice(owner: str, name: str, value: Any, choices: tuple[str | bool, ...]) -> None:
-    """One of a few words, or True or False."""
-    if type(value) is not type(choices[0]) or value not in choices:
-        listed = ", ".join(map(str, choices))
-        raise option_error(owner, name, f"must be one of {listed}", value, f"Use {choices[0]!r}.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)

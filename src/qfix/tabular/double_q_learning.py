@@ -18,8 +18,9 @@ import numpy as np
 from qfix.core import td
 from qfix.mdp.inline import inlined
 from qfix.mdp.simulate import next_bits
+from qfix.runs.arrays import require_counts
 from qfix.tabular.behaviour import scheduled_step, settle_behaviour
-from qfix.tabular.check import Bounds, require_counts
+from qfix.tabular.check import Bounds
 from qfix.tabular.config import TabularConfig
 from qfix.tabular.store import activity, n_active, pick, row, visit, write
 

@@ -15,11 +15,12 @@ from typing import NamedTuple
 import numpy as np
 
 from qfix.core import td
+from qfix.explore.options import require_whole
 from qfix.mdp.inline import inlined
 from qfix.mdp.simulate import next_bits
 from qfix.tabular.behaviour import improve
 from qfix.tabular.check import Bounds
-from qfix.tabular.config import TabularConfig, require_whole
+from qfix.tabular.config import TabularConfig
 from qfix.tabular.outcomes import CAPACITY, Outcomes, drawn_outcome, lacks_node, remember, target_of
 from qfix.tabular.store import best_value, pick
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from qfix.mdp.inline import inlined
-from qfix.tabular.check import Bounds, require, require_each_once, require_indices
+from qfix.runs.arrays import require, require_each_once, require_indices
+from qfix.tabular.check import Bounds
 from qfix.tabular.store import activity, n_active, row, write
 
 NEGLIGIBLE = 1e-12  # a trace this small is dropped; a fresh one has the size of the feature, 1 in a table

@@ -17,10 +17,12 @@ import numpy as np
 
 from qfix.core import td
 from qfix.errors import option_error
+from qfix.explore.options import require_choice
 from qfix.mdp.inline import inlined
+from qfix.runs.arrays import require_flags, require_indices
 from qfix.tabular.behaviour import improve
-from qfix.tabular.check import Bounds, require_flags, require_indices
-from qfix.tabular.config import TABLES, TabularConfig, require_choice
+from qfix.tabular.check import Bounds
+from qfix.tabular.config import TABLES, TabularConfig
 from qfix.tabular.store import value
 
 _one_step = inlined(td.one_step)

@@ -15,10 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from qfix.core import td
+from qfix.explore.options import require_whole
 from qfix.mdp.inline import inlined
 from qfix.tabular.behaviour import improve
 from qfix.tabular.check import Bounds
-from qfix.tabular.config import TabularConfig, require_whole
+from qfix.tabular.config import TabularConfig
 from qfix.tabular.store import value
 from qfix.tabular.window import Window, ended_or_full, oldest, place, push, reset
 

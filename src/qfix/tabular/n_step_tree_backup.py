@@ -17,10 +17,11 @@ from typing import NamedTuple
 import numpy as np
 
 from qfix.core import returns, td
+from qfix.explore.options import require_fraction, require_whole
 from qfix.mdp.inline import inlined
 from qfix.tabular.behaviour import improve
 from qfix.tabular.check import Bounds
-from qfix.tabular.config import TabularConfig, require_fraction, require_whole
+from qfix.tabular.config import TabularConfig
 from qfix.tabular.store import best_value, mean_value, value
 from qfix.tabular.window import Window, ended_or_full, oldest, place, push, reset
 

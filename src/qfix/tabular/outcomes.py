@@ -23,7 +23,8 @@ import numpy as np
 
 from qfix.core import td
 from qfix.mdp.inline import inlined
-from qfix.tabular.check import Bounds, require, require_counts, require_each_once, require_indices
+from qfix.runs.arrays import require, require_counts, require_each_once, require_indices
+from qfix.tabular.check import Bounds
 from qfix.tabular.store import best_value, pick
 
 CAPACITY = 1024  # nodes at first

@@ -21,10 +21,12 @@ from typing import NamedTuple
 import numpy as np
 
 from qfix.core import td
+from qfix.explore.options import require_positive, require_whole
 from qfix.mdp.inline import inlined
+from qfix.runs.arrays import require, require_indices
 from qfix.tabular.behaviour import improve
-from qfix.tabular.check import Bounds, require, require_indices
-from qfix.tabular.config import TabularConfig, require_positive, require_whole
+from qfix.tabular.check import Bounds
+from qfix.tabular.config import TabularConfig
 from qfix.tabular.outcomes import CAPACITY, Outcomes, expected_target, lacks_node, remember
 from qfix.tabular.queue import Queue, pop, push
 from qfix.tabular.store import value

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from qfix.mdp.inline import inlined
-from qfix.tabular.check import Bounds, require, require_each_once, require_indices
+from qfix.runs.arrays import require, require_each_once, require_indices
+from qfix.tabular.check import Bounds
 
 
 class Queue(NamedTuple):

@@ -21,10 +21,11 @@ from typing import NamedTuple
 import numpy as np
 
 from qfix.core import td, traces
+from qfix.explore.options import require_fraction
 from qfix.mdp.inline import inlined
 from qfix.tabular.behaviour import settle_behaviour, step_size
 from qfix.tabular.check import Bounds
-from qfix.tabular.config import TabularConfig, require_fraction
+from qfix.tabular.config import TabularConfig
 from qfix.tabular.eligibility import Traces, clear, decay, dot, follow, lay
 from qfix.tabular.store import activity, add, n_active, row, value
 

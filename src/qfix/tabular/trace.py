@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
+from qfix.envs.live_world import LiveWorld
 from qfix.mdp.simulate import step_model
 from qfix.tabular._compile import kernel
 from qfix.tabular.agent import STEP, Blueprint
@@ -28,7 +29,6 @@ from qfix.tabular.kernel import (
     settle,
     with_status,
 )
-from qfix.tabular.live import LiveWorld
 from qfix.tabular.store import value
 
 ROOM = 4096  # steps that are traced in one call of the kernel

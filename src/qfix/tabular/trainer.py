@@ -14,10 +14,13 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from qfix.envs.live_world import LiveWorld, fault_at
 from qfix.errors import EnvironmentFault, option_error
 from qfix.mdp import FiniteMDP
 from qfix.mdp.simulate import transition_table
+from qfix.runs.arrays import require, require_like
 from qfix.runs.history import Records, Snapshot
+from qfix.runs.threads import share_out, usable_cores
 from qfix.tabular import kernel as loops
 from qfix.tabular import measure
 from qfix.tabular._compile import entry, foreign_source, kernel
@@ -32,12 +35,11 @@ from qfix.tabular.agent import (
     leaves,
     with_leaves,
 )
-from qfix.tabular.check import check_agent, check_sizes, require, require_like
+from qfix.tabular.check import check_agent, check_sizes
 from qfix.tabular.config import TabularConfig
 from qfix.tabular.kernel import Agent
-from qfix.tabular.live import LiveStepping, LiveWorld, fault_at
+from qfix.tabular.live import LiveStepping, standing
 from qfix.tabular.policy import BehaviourPolicy, TablePolicy
-from qfix.tabular.threads import share_out, usable_cores
 from qfix.tabular.trace import TracedStep, Track, trace_compiled, trace_live, trace_model
 
 # steps that suit a first look: a fraction of a second compiled, some seconds live
@@ -217,7 +219,8 @@ class TabularTrainer:
                 state.failures[i] = said
             known |= {f"{i}.{name}" for name, _ in leaves(kept)} | {f"{i}.history", f"{i}.failure"}
         for i, world in enumerate(state.worlds):
-            world.unpack(arrays, f"{i}.world.", state.agents[i].registers.counts)
+            counts = state.agents[i].registers.counts
+            world.unpack(arrays, f"{i}.world.", int(counts[STEP_IN_EPISODE]))
             known |= world.pack(f"{i}.world.").keys()
         for name in arrays:
             require(name in known, name, "is of no array that this run has", name)
@@ -359,7 +362,8 @@ class TabularTrainer:
             try:
                 self._grow(state, i)
             except EnvironmentFault as fault:
-                raise fault_at(self._env_name, self.seeds[i], counts, str(fault)) from fault
+                where = standing(self.seeds[i], counts)
+                raise fault_at(self._env_name, where, str(fault)) from fault
         else:
             self._take_snapshot(state, i, records)
 

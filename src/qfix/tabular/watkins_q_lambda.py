@@ -19,10 +19,12 @@ from typing import NamedTuple
 import numpy as np
 
 from qfix.core import td, traces
+from qfix.explore.options import require_fraction
 from qfix.mdp.inline import inlined
+from qfix.runs.arrays import require
 from qfix.tabular.behaviour import settle_behaviour, step_size
-from qfix.tabular.check import Bounds, require
-from qfix.tabular.config import TabularConfig, require_fraction
+from qfix.tabular.check import Bounds
+from qfix.tabular.config import TabularConfig
 from qfix.tabular.eligibility import Traces, clear, decay, follow, lay
 from qfix.tabular.store import activity, best_value, n_active, row, value
 

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from qfix.mdp.inline import inlined
-from qfix.tabular.check import Bounds, require_indices
+from qfix.runs.arrays import require_indices
+from qfix.tabular.check import Bounds
 
 
 class Window(NamedTuple):

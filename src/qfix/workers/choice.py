@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Sequence
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from qfix.errors import is_whole, option_error
+from qfix.runs.threads import usable_cores
 from qfix.workers.process import GOODBYE_SECONDS, end_process, ending, preload, start_process, without_script
 from qfix.workers.worker import Build, try_to_build
 
@@ -89,9 +89,3 @@ def processes_due(run: Any, seconds: float, made: int) -> int:
         return 1
     rest = seconds / made * (run.spec.total_steps - run.steps)
     return most if rest > WORTH_SECONDS and why_not(run.build) is None else 1
-
-
-def usable_cores() -> int:
-    """Cores this process may run on: fewer than the machine has where it is pinned."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1

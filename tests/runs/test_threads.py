@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from qfix.tabular.threads import share_out
+from qfix.runs.threads import share_out
 
 
 @pytest.mark.parametrize("threads", [0, 1, 2, 8])
@@ -43,7 +43,7 @@ def test_work_may_share_out_work():
 
 _FORKING = """
 import os
-from qfix.tabular.threads import share_out
+from qfix.runs.threads import share_out
 share_out(lambda _: None, range(4), 3)
 child = os.fork()
 if child == 0:

@@ -1,0 +1,43 @@
+"""What the options of every family of learners are checked with, and how they are written down."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from qfix.errors import is_whole, option_error
+from qfix.explore.initial import Initial
+from qfix.explore.schedules import Schedule, is_number
+from qfix.explore.strategies import Strategy
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it."""
+    if isinstance(value, (Schedule, Strategy, Initial)):
+        return repr(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def require_fraction(owner: str, name: str, value: Any, remedy: str) -> None:
+    """A number in [0, 1]."""
+    if not is_number(value) or not 0.0 <= value <= 1.0:
+        raise option_error(owner, name, "must be in [0, 1]", value, remedy)
+
+
+def require_positive(owner: str, name: str, value: Any, remedy: str) -> None:
+    """A finite number above 0."""
+    if not is_number(value) or not 0.0 < value < math.inf:
+        raise option_error(owner, name, "must be a finite number above 0", value, remedy)
+
+
+def require_whole(owner: str, name: str, value: Any, least: int, remedy: str) -> None:
+    """A whole number from `least` up."""
+    if not is_whole(value) or value < least:
+        raise option_error(owner, name, f"must be a whole number, {least} or more", value, remedy)
+
+
+def require_choice(owner: str, name: str, value: Any, choices: tuple[str | bool, ...]) -> None:
+    """One of a few words, or True or False."""
+    if type(value) is not type(choices[0]) or value not in choices:
+        listed = ", ".join(map(str, choices))
+        raise option_error(owner, name, f"must be one of {listed}", value, f"Use {choices[0]!r}.")
