@@ -16,6 +16,7 @@ class Algorithm(NamedTuple):
 
 
 _TABLES = "qfix.tabular.trainer:TabularTrainer"
+_NETWORKS = "qfix.deep.trainer:DeepTrainer"
 
 ALGORITHMS: dict[str, Algorithm] = {
     name: Algorithm(summary, f"qfix.tabular.{name}", _TABLES)
@@ -32,6 +33,15 @@ ALGORITHMS: dict[str, Algorithm] = {
         "dyna_q": "Q-learning that also learns from remembered steps",
         "prioritized_sweeping": "planning backwards from where values changed most",
     }.items()
+} | {
+    name: Algorithm(summary, f"qfix.deep.{name}", _NETWORKS)
+    for name, summary in {
+        "dqn": "Q-learning with a network, replay and a target network",
+        "rainbow": "DQN with double, dueling, n-step, prioritised, noisy and distributional at once",
+        "deep_sarsa": "SARSA with a network, replay and a target network",
+        "deep_expected_sarsa": "expected SARSA with a network, replay and a target network",
+        "pqn": "parallel Q-learning: many environments, no replay, no target network",
+    }.items()
 }
 
 
@@ -44,3 +54,8 @@ def algorithm(name: str) -> Algorithm:
     if name not in ALGORITHMS:
         raise unknown_name("algorithm", name, ALGORITHMS)
     return ALGORITHMS[name]
+
+
+def names_of(family: str) -> list[str]:
+    """The algorithms of a family, "tabular" or "deep"."""
+    return [name for name, row in ALGORITHMS.items() if row.module.startswith(f"qfix.{family}.")]

@@ -32,14 +32,18 @@ _TRANSPARENT = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpiso
 
 # names of other libraries for what is meant here, and the parameters of `train` beside the algorithm's
 _ELSEWHERE = {
-    "learning_rate": "alpha",
-    "lr": "alpha",
-    "discount": "gamma",
-    "discount_factor": "gamma",
-    "exploration": "epsilon",
-    "total_timesteps": "total_steps",
-    "steps": "total_steps",
-    "seed": "seeds",
+    "learning_rate": ("alpha",),
+    "lr": ("alpha", "learning_rate"),
+    "alpha": ("learning_rate",),
+    "step_size": ("alpha", "learning_rate"),
+    "discount": ("gamma",),
+    "discount_factor": ("gamma",),
+    "exploration": ("epsilon",),
+    "n_envs": ("num_envs",),
+    "net_arch": ("hidden",),
+    "total_timesteps": ("total_steps",),
+    "steps": ("total_steps",),
+    "seed": ("seeds",),
 }
 _OF_TRAIN = (
     "total_steps",
@@ -57,8 +61,15 @@ _OF_TRAIN = (
 
 
 def choose_algorithm(space: gymnasium.Space[Any]) -> str:
-    """The default algorithm for an observation space: Q-learning in a table, SARSA(λ) on tiles."""
-    return "sarsa_lambda" if isinstance(space, gymnasium.spaces.Box) else "q_learning"
+    """The default algorithm for an observation space: Q-learning in a table where it is discrete, else DQN."""
+    parts = [space]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, gymnasium.spaces.Box):
+            return "dqn"
+        if isinstance(part, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
+            parts += part.spaces.values() if isinstance(part, gymnasium.spaces.Dict) else part.spaces
+    return "q_learning"
 
 
 def make_config(name: str, options: Mapping[str, Any]) -> Any:
@@ -71,7 +82,10 @@ def make_config(name: str, options: Mapping[str, Any]) -> Any:
     known = [f.name for f in dataclasses.fields(config_class)]
     for option in options:
         if option not in known:
-            near = nearest(_ELSEWHERE.get(option, option), [*known, *_OF_TRAIN], 0.7)
+            meant = next(
+                (name for name in _ELSEWHERE.get(option, ()) if name in (*known, *_OF_TRAIN)), option
+            )
+            near = nearest(meant, [*known, *_OF_TRAIN], 0.7)
             listed = f"Its options: {', '.join(known)}. Options of the environment go into env_kwargs."
             hint = f"Did you mean '{near}'?" if near else listed
             raise OptionError(f"{name} has no option '{option}'. {hint}")

@@ -46,11 +46,13 @@ class Visits(NamedTuple):
 
 
 def visits_of(run: Run) -> Visits | None:
-    """The visits of every seed; None where values are a function of features, which counts none.
+    """The visits of every seed; None where values are a function, of features or by a network, which counts none.
 
     Args:
-        run: of a table learner.
+        run: as far as it has gone.
     """
+    if not run.trainer.counts_visits:
+        return None
     stores = [agent.store for agent in run.state.agents]
     if isinstance(stores[0], Linear):
         return None

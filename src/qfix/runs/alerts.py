@@ -91,7 +91,8 @@ class Watchman:
     def _beyond_bound(metrics: Mapping[str, float]) -> str:
         bound = metrics.get("q_bound", math.inf)
         largest = max(abs(metrics.get("q_min", 0.0)), abs(metrics.get("q_max", 0.0)))
-        if not bound < math.inf or largest <= bound * (1.0 + 1e-9):
+        # what is not a number is told by `not_finite`, or there is none yet
+        if not bound < math.inf or not largest > bound * (1.0 + 1e-9):
             return ""
         return f"|q| is {largest:.4g}, and no return can exceed r_max / (1 - gamma) = {bound:.4g}"
 

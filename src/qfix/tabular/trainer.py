@@ -240,6 +240,7 @@ class TabularTrainer:
         return BehaviourPolicy.of(self.blueprint, state.agents[seed])
 
     metric_names = measure.NAMES
+    counts_visits = True
 
     def measure(self, state: State) -> np.ndarray:
         """(metrics, seeds) values of `metric_names` now; begins a new count of exploratory actions."""

@@ -1,0 +1,86 @@
+"""How a learner on networks behaves while it learns: the strategies of `qfix.explore` on a batch, in JAX."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from qfix.core import policies
+from qfix.core.td import epsilon_greedy_value
+from qfix.deep.learner import Learner, Rates, Setup, allowed_q
+from qfix.deep.streams import ACT, stream
+from qfix.explore import Boltzmann, EpsilonGreedy, Strategy
+
+Array = Any
+
+
+def probabilities(strategy: Strategy, q: Array, rate: Array, mask: Array | None = None) -> Array:
+    """(N, A) probability of each action.
+
+    Args:
+        strategy: Greedy, EpsilonGreedy or Boltzmann.
+        q: (N, A) action values.
+        rate: epsilon or temperature now.
+        mask: (N, A) actions that are allowed; None: all. Random actions are drawn among these.
+    """
+    values = allowed_q(q, mask)
+    if isinstance(strategy, Boltzmann):
+        return policies.boltzmann(values, rate)
+    if not isinstance(strategy, EpsilonGreedy):
+        return policies.greedy(values)
+    if mask is None:
+        return policies.epsilon_greedy(values, rate)
+    uniform = mask / jnp.maximum(jnp.sum(mask, axis=-1, keepdims=True), 1)
+    return epsilon_greedy_value(policies.greedy(values), uniform, rate)
+
+
+def draw(chances: Array, u: Array) -> Array:
+    """(N,) an action from each row of probabilities (N, A), by one uniform number (N,) each."""
+    below = jnp.cumsum(chances, axis=-1)
+    u = u[..., None] * below[..., -1:]
+    # never one of probability 0, whatever is rounded: the last that is possible is as far as it goes
+    last = chances.shape[-1] - 1 - jnp.argmax(chances[..., ::-1] > 0, axis=-1)
+    return jnp.minimum(jnp.sum(below <= u, axis=-1), last).astype(jnp.int32)
+
+
+class Chance(NamedTuple):
+    """The random numbers of one step of all environments."""
+
+    u: Array  # (N,) uniform, to draw the actions by
+    noise: Array  # a key, for the noise of the network
+
+
+def chances_at(words: Array, counts: Array, n_envs: int) -> Chance:
+    """The random numbers of some steps, leading axis as `counts`; each a function of the seed and the count alone.
+
+    Args:
+        words: (2,) uint32 of the seed.
+        counts: (K,) which steps, from 0 on.
+        n_envs: N.
+    """
+
+    def one(count: Array) -> Chance:
+        key = stream(words, ACT, count)
+        return Chance(jax.random.uniform(key, (n_envs,)), jax.random.fold_in(key, 1))
+
+    return jax.vmap(one)(counts)
+
+
+def act(
+    setup: Setup, learner: Learner, observation: Array, mask: Array | None, rates: Rates, chance: Chance
+) -> tuple[Array, Array]:
+    """Actions (N,) as the learner behaves, and the values (N, A) they were chosen by.
+
+    Args:
+        setup, learner: who acts.
+        observation: (N, *shape) as they are kept.
+        mask: (N, A) actions that are allowed; None: all.
+        rates: of this moment.
+        chance: its random numbers.
+    """
+    w = setup.weights(learner.params, chance.noise)
+    q = setup.network.q(jnp, w, setup.view(learner, observation))
+    chances = probabilities(setup.config.strategy, q, rates.exploration, mask)
+    return draw(chances, chance.u), q

@@ -1,0 +1,250 @@
+"""DQN: Q-learning with a network, from remembered steps, towards a target network that follows slowly.
+
+    L(θ) = mean_i w_i · huber(y_i - q_θ(s_i, a_i)),   y = r + γ max_a q_θ'(s', a)
+    θ' ← θ' + τ (θ - θ')   every so many gradient steps
+
+Everything else is an option, and options add up: the target may be double, from n steps, of SARSA or Munchausen;
+steps may be drawn by priority; the network may be dueling, noisy, or predict the distribution of the return.
+
+Sources: Mnih et al. (2015), Human-level control through deep reinforcement learning; van Hasselt et al. (2016), Deep
+reinforcement learning with double Q-learning; Schaul et al. (2016), Prioritized experience replay; Hessel et al.
+(2018), Rainbow; Vieillard et al. (2020), Munchausen reinforcement learning; van Seijen et al. (2009) for expected
+SARSA.
+1. The next action of SARSA is drawn from the present behaviour at s', not remembered: steps are replayed long after the
+   behaviour that made them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+import jax
+import jax.numpy as jnp
+
+from qfix.core import losses, td
+from qfix.core._array import take_last
+from qfix.deep.acting import draw, probabilities
+from qfix.deep.config import DeepConfig, require_by_step
+from qfix.deep.data import Replay
+from qfix.deep.layers import Weights
+from qfix.deep.learner import Learner, Rates, Report, Setup, allowed_q
+from qfix.deep.targets import (
+    Next,
+    categorical_target,
+    distributional_loss,
+    greedy_next,
+    mean_of,
+    munchausen_next,
+    quantile_target,
+    scalar_target,
+)
+from qfix.errors import option_error
+from qfix.explore import Greedy, Linear, Schedule, scheduled_within
+from qfix.explore.options import require_choice, require_fraction, require_positive, require_whole
+from qfix.replay.batch import Batch
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Config(DeepConfig):
+    """Options of DQN."""
+
+    batch_size: int = 64
+    """Steps drawn for a gradient step."""
+    buffer_size: int = 100_000
+    """Steps remembered."""
+    learning_starts: int = 1_000
+    """Steps before the first gradient step."""
+    train_every: int = 1
+    """Steps of each environment between two rounds of learning."""
+    gradient_steps: int = 1
+    """Gradient steps in a round."""
+    target_every: int = 1
+    """Gradient steps between two updates of the target network."""
+    tau: float = 0.005
+    """How far the target network then moves towards the network, in (0, 1]; 1 copies it."""
+    target: Literal["q_learning", "sarsa", "expected_sarsa"] = "q_learning"
+    """Whose values are learned: of the greedy policy, or of the behaviour (one next action, or the expectation)."""
+    double: bool = False
+    """The network chooses the next action, the target network says what it is worth."""
+    dueling: bool = False
+    """Predict the value of a state and the advantages of its actions apart."""
+    n_step: int = 1
+    """Rewards in a target."""
+    prioritized: bool = False
+    """Draw steps by the size of their last TD error."""
+    priority_exponent: float = 0.6
+    """How much of the priority counts, in [0, 1]; 0 draws uniformly."""
+    priority_beta: Schedule | float | str | None = None
+    """How much of the bias is weighed out, in [0, 1]. Default: Linear(0.4, 1, all steps)."""
+    noisy: bool = False
+    """Learned noise in the fully connected layers, in place of epsilon."""
+    distribution: Literal["none", "c51", "qr", "iqn"] = "none"
+    """What of the return is predicted: its expectation, or a distribution on atoms or by quantiles."""
+    atoms: int = 51
+    """Atoms or quantiles of a distribution."""
+    value_range: tuple[float, ...] = (-10.0, 10.0)
+    """c51: lowest and highest atom, which the discounted return should not leave."""
+    munchausen: bool = False
+    """Also pay for being sure of the action, and for entropy (Munchausen Q-learning)."""
+    temperature: float = 0.03
+    """Munchausen: temperature of its policy, above 0."""
+    loss: Literal["huber", "squared"] = "huber"
+    """Loss of the TD error: quadratic up to 1 and then linear, or quadratic."""
+
+    def check(self) -> None:
+        """Check the options of DQN."""
+        owner = self.owner
+        for name, least in (
+            ("batch_size", 1),
+            ("buffer_size", 1),
+            ("learning_starts", 0),
+            ("train_every", 1),
+            ("gradient_steps", 1),
+            ("target_every", 1),
+            ("n_step", 1),
+            ("atoms", 2),
+        ):
+            require_whole(owner, name, getattr(self, name), least, f"Use {name}={getattr(Config, name)}.")
+        for name in ("double", "dueling", "prioritized", "noisy", "munchausen"):
+            require_choice(owner, name, getattr(self, name), (True, False))
+        require_choice(owner, "target", self.target, ("q_learning", "sarsa", "expected_sarsa"))
+        require_choice(owner, "distribution", self.distribution, ("none", "c51", "qr", "iqn"))
+        require_choice(owner, "loss", self.loss, ("huber", "squared"))
+        require_fraction(owner, "tau", self.tau, "Use tau=0.005.")
+        require_positive(owner, "tau", self.tau, "Use tau=0.005.")
+        require_fraction(owner, "priority_exponent", self.priority_exponent, "Use priority_exponent=0.6.")
+        require_positive(owner, "temperature", self.temperature, "Use temperature=0.03.")
+        if self.priority_beta is not None:
+            beta = scheduled_within(self.priority_beta, owner, "priority_beta", 0.0, 1.0, "Use 0.4.")
+            object.__setattr__(self, "priority_beta", require_by_step(owner, "priority_beta", beta))
+        low_high = tuple(self.value_range)
+        if len(low_high) != 2 or not all(map(math.isfinite, low_high)) or low_high[0] >= low_high[1]:
+            rule, remedy = "must be a finite low and a higher high", "Use value_range=(-10, 10)."
+            raise option_error(owner, "value_range", rule, self.value_range, remedy)
+        object.__setattr__(self, "value_range", low_high)
+        if self.munchausen and self.target != "q_learning":
+            rule = "must be 'q_learning' with munchausen, which has a policy of its own"
+            raise option_error(owner, "target", rule, self.target, "Leave out one of them.")
+
+    def settled(self, total_steps: int) -> Self:
+        """With defaults that depend on the budget; noisy layers explore by themselves."""
+        config = self
+        if self.priority_beta is None:
+            config = replace(config, priority_beta=Linear(0.4, 1.0, max(1, total_steps)))
+        if self.noisy and self.epsilon is None and self.explore is None:
+            config = replace(config, explore=Greedy())
+        return super(Config, config).settled(total_steps)
+
+    @property
+    def data(self) -> Replay:
+        """Remembered steps."""
+        exponent = self.priority_exponent if self.prioritized else None
+        return Replay(
+            self.batch_size,
+            self.buffer_size,
+            self.learning_starts,
+            self.train_every,
+            self.gradient_steps,
+            self.n_step,
+            exponent,
+        )
+
+
+def init(setup: Setup, key: Array) -> Learner:
+    """A learner that has learned nothing."""
+    return setup.start(key, with_target=True)
+
+
+def update(
+    setup: Setup, learner: Learner, batch: Batch, weight: Array, rates: Rates, key: Array
+) -> tuple[Learner, Report]:
+    """One gradient step on a batch.
+
+    Args:
+        setup, learner: who learns.
+        batch: B steps.
+        weight: (B,) importance weights.
+        rates: of this moment.
+        key: for the noise of the networks, levels of quantiles and next actions.
+    """
+    config: Any = setup.config
+    network = setup.network
+    keys = jax.random.split(key, 5)
+    obs, obs_next = setup.view(learner, batch.obs), setup.view(learner, batch.next_obs)
+    w_target = setup.weights(learner.target, keys[0])
+    levels, levels_next = _levels(network, batch.action.shape[0], keys[1])
+
+    out_next = network.outputs(jnp, w_target, obs_next, levels_next)
+    q_next = network.q_values(jnp, out_next)
+    q_select = q_next
+    if config.double or config.target != "q_learning":
+        q_select = network.q(jnp, setup.weights(learner.params, keys[2]), obs_next)
+    step = _next(setup, batch, q_select, q_next, lambda: network.q(jnp, w_target, obs), rates, keys[3])
+    target = jax.lax.stop_gradient(_target(setup, step, out_next))
+
+    def loss(w: Weights) -> tuple[Array, tuple[Array, Array]]:
+        out = network.outputs(jnp, w, obs, levels)
+        if network.distribution == "none":
+            q = take_last(jnp, out, batch.action)
+            error = td.td_error(target, q)
+            each = losses.huber(error, 1.0) if config.loss == "huber" else losses.squared(error)
+        else:
+            taken = jnp.take_along_axis(out, batch.action[:, None, None], axis=1)[:, 0]
+            q = take_last(jnp, network.q_values(jnp, out), batch.action)
+            error = td.td_error(mean_of(network, target), q)
+            each = distributional_loss(network, taken, target, levels, 1.0)
+        return jnp.mean(weight * each), (error, q)
+
+    value, (error, q), gradient = setup.gradient(loss, learner.params, keys[4])
+    learner, norm = setup.descend(learner, gradient, rates.learning_rate)
+    moved = learner.target + jnp.float32(config.tau) * (learner.params - learner.target)
+    due = learner.updates % config.target_every == 0
+    kept = moved if config.target_every == 1 else jnp.where(due, moved, learner.target)
+    return learner._replace(target=kept), Report(error, q, value, norm)
+
+
+def _levels(network: Any, size: int, key: Array) -> tuple[Array, Array]:
+    """Levels of the quantiles of a prediction and of its target, drawn anew for every step (iqn)."""
+    if network.distribution != "iqn":
+        return None, None
+    one, other = jax.random.split(key)
+    shape = (size, network.quantiles)
+    return jax.random.uniform(one, shape), jax.random.uniform(other, shape)
+
+
+def _next(
+    setup: Setup, batch: Batch, q_select: Array, q_next: Array, q_here: Any, rates: Rates, key: Array
+) -> Next:
+    config: Any = setup.config
+    mask = batch.mask_next
+    if config.munchausen:
+        return munchausen_next(
+            batch.reward,
+            batch.discount,
+            q_here(),
+            batch.action,
+            allowed_q(q_next, mask),
+            config.temperature,
+            weight=0.9,
+            floor=-1.0,
+        )
+    if config.target == "q_learning":
+        return greedy_next(batch.reward, batch.discount, allowed_q(q_select, mask))
+    chances = probabilities(config.strategy, q_select, rates.exploration, mask)
+    if config.target == "sarsa":
+        taken = draw(chances, jax.random.uniform(key, chances.shape[:1]))
+        chances = jax.nn.one_hot(taken, chances.shape[-1])
+    return Next(batch.reward, batch.discount, chances, None)
+
+
+def _target(setup: Setup, step: Next, out_next: Array) -> Array:
+    network = setup.network
+    if network.distribution == "none":
+        return scalar_target(step, out_next)
+    if network.distribution == "c51":
+        return categorical_target(step, out_next, network.support)
+    return quantile_target(step, out_next)

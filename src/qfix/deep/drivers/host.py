@@ -1,0 +1,474 @@
+"""Environments of Gymnasium: stepped one by one in this process, learned from in one compiled call a step.
+
+A unit of work is the same as on the device, in the same order and with the same random numbers: T steps of N
+environments, then a round of learning. What a call of a compiled program costs is paid once a step: the last gradient
+step of a round, the next actions and the random numbers of the next draw are one program, and the memory is NumPy.
+
+An episode is a function of (seed, environment, episode): see `qfix.envs.live_world`, which also brings an environment
+back into the middle of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qfix.deep.acting import act, chances_at
+from qfix.deep.data import Replay, Rollout, Steps
+from qfix.deep.drivers.bundle import Bundle, Wrapped
+from qfix.deep.drivers.device import SMALLEST_PRIORITY
+from qfix.deep.learner import Learner, Rates, Report, Setup, blank_report, learned_reward
+from qfix.deep.observations import Codec
+from qfix.deep.streams import LEARN, WEIGHTS, seed_words, stream
+from qfix.envs.live_world import LiveWorld, digest, fault_at
+from qfix.envs.time_limit import TimeLimit
+from qfix.errors import EnvironmentFault, QfixError
+from qfix.mdp.simulate import episode_seed
+from qfix.replay.host import HostReplay
+from qfix.replay.priorities import importance_weights
+
+Array = Any
+
+MASK = "action_mask"
+"""What the info of an environment calls the actions that are allowed."""
+
+
+class Held(NamedTuple):
+    """What of a seed the environments have to do with."""
+
+    obs: np.ndarray  # (N, *shape) what the next actions are chosen at
+    mask: np.ndarray  # (N, A) bool actions allowed there; (N, 0) where the environment has no masks
+    ready: np.ndarray  # (1,) bool: whether the next actions have been chosen
+    episode: np.ndarray  # (N,) int64 index of the running episode
+    steps: np.ndarray  # (N,) int64 steps in it
+    total: np.ndarray  # (N,) float64 return of it so far
+    largest_reward: np.ndarray  # (1,) float32 of |reward| as it is learned from
+
+
+class Mind(NamedTuple):
+    """What of a seed the compiled programs have to do with."""
+
+    learner: Learner
+    report: Report  # of the last gradient step
+    bits: Array  # (B,) uint32 for the next draw from the memory
+    action: Array  # (N,) int32 the next actions
+    q: Array  # (N, A) values they were chosen by
+
+
+@dataclass
+class HostState:
+    """All of a seed."""
+
+    words: np.ndarray  # (2,) uint32, the seed
+    mind: Wrapped  # a Mind
+    held: Held
+    memory: HostReplay | None
+    worlds: list[LiveWorld]
+
+
+class HostDriver:
+    """Trains one seed at a time on environments of Gymnasium.
+
+    Args:
+        setup: options and network.
+        algorithm: the module of the algorithm.
+        make_env: makes an environment; called N times a seed.
+        codec: of the observations.
+        env: gives the spaces, and says whether there are masks.
+        env_name: for messages.
+        time_limit: seconds that a reset or a step may take; None for any.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        algorithm: Any,
+        make_env: Callable[[], gymnasium.Env[Any, Any]],
+        codec: Codec,
+        env: gymnasium.Env[Any, Any],
+        env_name: str,
+        time_limit: float | None,
+        has_masks: bool,
+    ) -> None:
+        self.setup = setup
+        self._algorithm = algorithm
+        self._make_env = make_env
+        self._encode = codec.encode
+        self._env_name = env_name
+        self._time_limit = time_limit
+        space: Any = env.action_space
+        self._n_actions, self.first_action = int(space.n), int(space.start)
+        self._has_masks = has_masks
+        config: Any = setup.config
+        self.data: Replay | Rollout = config.data
+        self.n_envs = config.num_envs
+        self._gamma = np.float32(config.gamma)
+        self.most_units = max(1, (1 << 16) // self.unit_steps)
+        self.first_learning = 0
+        if isinstance(self.data, Replay):
+            self.first_learning = max(0, -(-self.data.starts // self.unit_steps) - 1)
+        self.bundle = Bundle(jax.eval_shape(self._first_mind, seed_words(0)))
+        wrap, unwrap = self.bundle.wrap, self.bundle.unwrap
+        self._bits = self.bundle.reader(lambda mind: mind.bits)
+        self.action = self.bundle.reader(lambda mind: mind.action)
+        self._q = self.bundle.reader(lambda mind: mind.q)
+        self._td_error = self.bundle.reader(lambda mind: mind.report.td_error)
+
+        def program(function: Callable[..., Mind]) -> Any:
+            def run(mind: Wrapped, *rest: Any) -> Wrapped:
+                return wrap(function(unwrap(mind), *rest))
+
+            return jax.jit(run, donate_argnums=0)
+
+        self._begin = jax.jit(lambda words: wrap(self._first_mind(words)))
+        self._act = program(self._acting)
+        self._learn = program(self._learning)
+        self._learn_and_act = program(self._learning_and_acting)
+        if isinstance(self.data, Rollout):
+            self._value = jax.jit(lambda mind, *seen: algorithm.bootstrap(setup, unwrap(mind).learner, *seen))
+            self._learn_rollout = program(self._learning_from_rollout)
+
+    @property
+    def unit_steps(self) -> int:
+        """Environment steps of a unit, all environments together."""
+        return self.data.steps * self.n_envs
+
+    def start(self, seed: int) -> HostState:
+        """A seed before its first step."""
+        n, given = self.n_envs, self.setup.network.given
+        words = seed_words(seed)
+        held = Held(
+            np.zeros((n, *given.shape), given.dtype),
+            np.ones((n, self._n_actions if self._has_masks else 0), bool),
+            np.zeros(1, bool),
+            np.zeros(n, np.int64),
+            np.zeros(n, np.int64),
+            np.zeros(n),
+            np.zeros(1, np.float32),
+        )
+        worlds = [LiveWorld(self._make_env(), self._n_actions) for _ in range(n)]
+        return HostState(words, self._begin(words), held, self.memory(), worlds)
+
+    def wrapped(self, mind: Mind) -> Wrapped:
+        """A Mind as the programs take it."""
+        found: Wrapped = jax.jit(self.bundle.wrap)(mind)
+        return found
+
+    def memory(self) -> HostReplay | None:
+        """An empty memory, where steps are remembered."""
+        if isinstance(self.data, Rollout):
+            return None
+        given, data = self.setup.network.given, self.data
+        return HostReplay(
+            data.capacity,
+            self.n_envs,
+            (given.shape, given.dtype),
+            data.n_step,
+            float(self._gamma),
+            data.priority_exponent,
+            self._n_actions if self._has_masks else None,
+        )
+
+    def advance(
+        self, state: HostState, seed: int, first: int, rates: np.ndarray, log: list[tuple[float, int]]
+    ) -> None:
+        """Some units; the state is changed in place.
+
+        Args:
+            state: of the seed.
+            seed: of the run.
+            first: units made before.
+            rates: (units + 1, 3) exploration, learning rate and beta of each, and of the one that follows.
+            log: takes the return and the length of each episode that ends.
+
+        Raises:
+            EnvironmentFault: an environment raised, hung or broke its contract.
+        """
+        stepping = _Stepping(self, state, seed, log)
+        limit = TimeLimit(self._time_limit, lambda: stepping.moves)
+        stepping.limit = limit
+        for world in state.worlds:
+            world.look()
+        unit = self._replay_unit if isinstance(self.data, Replay) else self._rollout_unit
+        try:
+            with limit:
+                if not state.held.ready[0]:
+                    stepping.begin()
+                    count = np.uint32(first * self.data.steps)
+                    limit.paused = True
+                    state.mind = self._act(state.mind, *self._seen(state), rates[0], state.words, count)
+                    limit.paused = False
+                    state.held.ready[0] = True
+                for i in range(len(rates) - 1):
+                    unit(state, stepping, first + i, rates[i : i + 2])
+        finally:
+            for world, obs in zip(state.worlds, state.held.obs, strict=True):
+                world.sight = digest(obs)
+
+    def bring_back(self, state: HostState, seed: int) -> list[str]:
+        """Bring the environments of an unpacked state to where they were; what was said of those that could not be."""
+        said = []
+        for i, world in enumerate(state.worlds):
+            if world.running:
+                episode = int(state.held.episode[i])
+                start = int(episode_seed(seed, i, episode))
+                why = world.bring_back(
+                    start, self.first_action, lambda x: digest(self._encode(x)), self._time_limit
+                )
+                if why is not None:
+                    said.append(f"environment {i}, episode {episode}: {why.rstrip('.')}")
+                    state.held.ready[0] = False
+        return said
+
+    # Units
+
+    def _replay_unit(self, state: HostState, stepping: _Stepping, number: int, rates: np.ndarray) -> None:
+        data, memory, limit = self.data, state.memory, stepping.limit
+        assert isinstance(data, Replay)
+        assert memory is not None
+        learning = number >= self.first_learning
+        for t in range(data.steps):
+            made = stepping.step()
+            limit.paused = True
+            memory.add(*made)
+            last = t == data.steps - 1
+            if not (last and learning):
+                now = rates[1] if last else rates[0]
+                count = np.uint32(number * data.steps + t + 1)
+                state.mind = self._act(state.mind, *self._seen(state), now, state.words, count)
+                state.held.ready[0] = True
+            limit.paused = False
+        if not learning:
+            return
+        limit.paused = True
+        prioritised = data.priority_exponent is not None
+        for g in range(data.gradient_steps):
+            draw = np.uint32(number * data.gradient_steps + g)
+            sample = memory.sample(self._bits(state.mind))
+            weight = self._ones
+            if prioritised:
+                weight = importance_weights(sample.probability, memory.size, float(rates[0, 2]))
+            given = (state.mind, sample.batch, weight, rates, state.words, draw)
+            if g < data.gradient_steps - 1:
+                state.mind = self._learn(*given)
+            else:
+                count = np.uint32((number + 1) * data.steps)
+                state.mind = self._learn_and_act(*given, *self._seen(state), count)
+                state.held.ready[0] = True
+            if prioritised:
+                error = self._td_error(state.mind)
+                memory.update_priorities(sample.index, np.abs(error) + np.float32(SMALLEST_PRIORITY))
+        limit.paused = False
+
+    def _rollout_unit(self, state: HostState, stepping: _Stepping, number: int, rates: np.ndarray) -> None:
+        length, n, held, limit = self.data.steps, self.n_envs, state.held, stepping.limit
+        rows: dict[str, list[np.ndarray]] = {}
+        for t in range(length):
+            mask, q = held.mask.copy(), self._q(state.mind).copy()
+            obs, action, reward, terminated, ended, final_obs, mask_next = stepping.step()
+            limit.paused = True
+            cut = ended & ~terminated
+            final = np.zeros(n, np.float32)
+            if cut.any():
+                value = np.asarray(self._value(state.mind, final_obs, mask_next))
+                final = np.where(cut, value, final)
+            discount = self._gamma * (1.0 - terminated.astype(np.float32))
+            column = {
+                "obs": obs,
+                "action": action,
+                "reward": reward,
+                "discount": discount,
+                "ended": ended,
+                "value": q,
+                "value_final": final,
+                "mask": mask,
+            }
+            for name, values in column.items():
+                rows.setdefault(name, []).append(values)
+            if t < length - 1:
+                count = np.uint32(number * length + t + 1)
+                state.mind = self._act(state.mind, *self._seen(state), rates[0], state.words, count)
+                held.ready[0] = True
+            limit.paused = False
+        limit.paused = True
+        columns: dict[str, Any] = {name: np.stack(values) for name, values in rows.items()}
+        if not self._has_masks:
+            columns["mask"] = None
+        last = self._value(state.mind, *self._seen(state))
+        state.mind = self._learn_rollout(
+            state.mind,
+            Steps(**columns, value_last=last),
+            rates,
+            state.words,
+            np.uint32(number),
+            *self._seen(state),
+            np.uint32((number + 1) * length),
+        )
+        held.ready[0] = True
+        limit.paused = False
+
+    @cached_property
+    def _ones(self) -> np.ndarray:
+        return np.ones(self.data.batch_size, np.float32)
+
+    def _seen(self, state: HostState) -> tuple[np.ndarray, np.ndarray | None]:
+        return state.held.obs, state.held.mask if self._has_masks else None
+
+    # What is compiled
+
+    def _first_mind(self, words: Array) -> Mind:
+        n, size = self.n_envs, self.data.batch_size
+        learner = self._algorithm.init(self.setup, stream(words, WEIGHTS))
+        action, q = jnp.zeros(n, jnp.int32), jnp.zeros((n, self._n_actions))
+        return Mind(learner, blank_report(size), self._bits_of(words, jnp.uint32(0)), action, q)
+
+    def _bits_of(self, words: Array, draw: Array) -> Array:
+        draw_key, _ = jax.random.split(stream(words, LEARN, draw))
+        return jax.random.bits(draw_key, (self.data.batch_size,), jnp.uint32)
+
+    def _acting(
+        self, mind: Mind, obs: Array, mask: Array | None, rates: Array, words: Array, count: Array
+    ) -> Mind:
+        learner = self.setup.seen(mind.learner, obs)
+        chance = jax.tree.map(lambda x: x[0], chances_at(words, count[None], self.n_envs))
+        action, q = act(self.setup, learner, obs, mask, Rates(*rates), chance)
+        return mind._replace(learner=learner, action=action, q=q)
+
+    def _learning(
+        self, mind: Mind, batch: Any, weight: Array, rates: Array, words: Array, draw: Array
+    ) -> Mind:
+        _, key = jax.random.split(stream(words, LEARN, draw))
+        now = Rates(*rates[0])
+        learner, report = self._algorithm.update(self.setup, mind.learner, batch, weight, now, key)
+        return mind._replace(learner=learner, report=report, bits=self._bits_of(words, draw + 1))
+
+    def _learning_and_acting(
+        self,
+        mind: Mind,
+        batch: Any,
+        weight: Array,
+        rates: Array,
+        words: Array,
+        draw: Array,
+        obs: Array,
+        mask: Array | None,
+        count: Array,
+    ) -> Mind:
+        mind = self._learning(mind, batch, weight, rates, words, draw)
+        return self._acting(mind, obs, mask, rates[1], words, count)
+
+    def _learning_from_rollout(
+        self,
+        mind: Mind,
+        steps: Steps,
+        rates: Array,
+        words: Array,
+        number: Array,
+        obs: Array,
+        mask: Array | None,
+        count: Array,
+    ) -> Mind:
+        key = stream(words, LEARN, number)
+        learner, report = self._algorithm.update(self.setup, mind.learner, steps, Rates(*rates[0]), key)
+        mind = mind._replace(learner=learner, report=report)
+        return self._acting(mind, obs, mask, rates[1], words, count)
+
+
+class _Stepping:
+    """Steps the environments of a seed, and keeps count of their episodes."""
+
+    def __init__(self, driver: HostDriver, state: HostState, seed: int, log: list[tuple[float, int]]) -> None:
+        self._driver = driver
+        self._held = state.held
+        self._state = state
+        self._worlds = state.worlds
+        self._seed = seed
+        self._log = log
+        self.moves = 0
+        self.limit: Any = None
+
+    def begin(self) -> None:
+        """Reset what is not in the middle of an episode."""
+        for i, world in enumerate(self._worlds):
+            if not world.running:
+                self._reset(i, world)
+
+    def _reset(self, i: int, world: LiveWorld) -> None:
+        held, driver = self._held, self._driver
+        held.steps[i], held.total[i] = 0, 0.0
+        try:
+            obs, info = world.begin(int(episode_seed(self._seed, i, int(held.episode[i]))))
+            held.obs[i] = driver._encode(obs)
+            if driver._has_masks:
+                held.mask[i] = _mask_of(info, driver._n_actions)
+        except BaseException as fault:
+            raise self._fault(i, fault) from fault
+        world.actions, world.running = world.no_actions(), True
+
+    def step(self) -> tuple[Any, ...]:
+        """One step of every environment with the actions held: (obs, action, reward, terminated, ended, final
+        observation, mask there or None), arrays of their own."""
+        held, driver = self._held, self._driver
+        n = len(self._worlds)
+        obs, action = held.obs.copy(), driver.action(self._state.mind).copy()
+        final = np.empty_like(obs)
+        mask = np.empty_like(held.mask) if driver._has_masks else None
+        reward = np.empty(n, np.float32)
+        terminated, ended = np.zeros(n, bool), np.zeros(n, bool)
+        held.ready[0] = False
+        for i, world in enumerate(self._worlds):
+            a = int(action[i])
+            try:
+                seen, paid, over, cut, info = world.env.step(a + driver.first_action)
+                final[i] = driver._encode(seen)
+                paid = float(paid)
+                if not -np.inf < paid < np.inf:
+                    raise EnvironmentFault(f"its reward must be finite. Got {paid!r}")
+                if mask is not None:
+                    mask[i] = _mask_of(info, driver._n_actions)
+            except BaseException as fault:
+                raise self._fault(i, fault) from fault
+            self.moves += 1
+            world.actions.append(a)
+            held.steps[i] += 1
+            held.total[i] += paid
+            reward[i], terminated[i] = paid, over
+            if over or cut:
+                ended[i] = True
+                self._log.append((float(held.total[i]), int(held.steps[i])))
+                held.episode[i] += 1
+                world.running = False
+                self._reset(i, world)
+            else:
+                held.obs[i] = final[i]
+                if mask is not None:
+                    held.mask[i] = mask[i]
+        reward = learned_reward(driver.setup.config, reward)
+        held.largest_reward[0] = max(held.largest_reward[0], np.abs(reward).max())
+        return obs, action, reward, terminated, ended, final, mask
+
+    def _fault(self, i: int, fault: BaseException) -> BaseException:
+        """What to raise: the house's sentence; whatever was no error is raised as it is."""
+        held, world = self._held, self._worlds[i]
+        world.running = False  # perhaps in the middle of a step: what follows begins with a reset
+        if not isinstance(fault, Exception):
+            return fault
+        said = str(fault) if isinstance(fault, QfixError) else f"it raised {type(fault).__name__}: {fault}"
+        where = f"seed {self._seed}, "
+        where += f"environment {i}, " if len(self._worlds) > 1 else ""
+        where += f"episode {int(held.episode[i])}, step {int(held.steps[i])}"
+        return fault_at(self._driver._env_name, where, said)
+
+
+def _mask_of(info: dict[str, Any], n_actions: int) -> np.ndarray:
+    mask = np.asarray(info.get(MASK), bool) if MASK in info else np.ones(n_actions, bool)
+    if mask.shape != (n_actions,):
+        raise EnvironmentFault(f"its action_mask must have shape ({n_actions},). Got shape {mask.shape}")
+    return mask

@@ -1,0 +1,49 @@
+"""Running mean and variance of observations, so that networks see numbers of one size.
+
+    n' = n + N,   δ = mean(x) - μ,   μ' = μ + δ·N/n',   M' = M + Σ(x - mean(x))² + δ²·n·N/n'
+    x̂ = clip((x - μ)/√(M/n + 1e-8), -10, 10)
+
+Exact over everything seen, in whatever batches it came. Source: Chan, Golub & LeVeque (1983), Algorithms for
+computing the sample variance.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+Array = Any
+
+_LARGEST = 10.0
+
+
+class Moments(NamedTuple):
+    """Of what has been seen."""
+
+    count: Array  # () float32
+    mean: Array  # (size,) float32
+    squares: Array  # (size,) float32: sum of squared distances from the mean
+
+
+def no_moments(size: int) -> Moments:
+    """Of nothing."""
+    return Moments(np.zeros((), np.float32), np.zeros(size, np.float32), np.zeros(size, np.float32))
+
+
+def seen(xp: Any, moments: Moments, x: Array) -> Moments:
+    """After a batch (N, size)."""
+    n = np.float32(x.shape[0])
+    count = moments.count + n
+    mean = xp.mean(x, axis=0)
+    delta = mean - moments.mean
+    squares = xp.sum((x - mean) ** 2, axis=0) + delta**2 * (moments.count * n / count)
+    return Moments(count, moments.mean + delta * (n / count), moments.squares + squares)
+
+
+def normalised(xp: Any, moments: Moments, x: Array) -> Array:
+    """x̂; x itself where nothing has been seen."""
+    known = moments.count > 0
+    variance = xp.where(known, moments.squares / xp.maximum(moments.count, np.float32(1.0)), 1.0)
+    scaled = (x - moments.mean) / xp.sqrt(variance + np.float32(1e-8))
+    return xp.where(known, xp.clip(scaled, -_LARGEST, _LARGEST), x)

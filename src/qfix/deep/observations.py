@@ -1,0 +1,157 @@
+"""Observations as the arrays that networks take and memories keep.
+
+An observation is kept as it comes where it is a number, a vector or an image, and is prepared inside the network:
+numbers become one-hot rows, bytes of an image fractions of its range. A compound of spaces is flattened into one vector
+before it is kept, in the order of its parts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+
+from qfix.errors import SpaceError
+
+Kind = Literal["number", "vector", "image"]
+
+_SMALLEST_IMAGE = 8  # pixels a side; what is smaller is a vector of bytes
+_MOST_CHANNELS = 32
+
+
+@dataclass(frozen=True)
+class Input:
+    """What a network is given."""
+
+    kind: Kind
+    shape: tuple[int, ...]
+    """Of an observation as it is kept: () of a number, (size,) of a vector, that of the space of an image."""
+    dtype: np.dtype[Any]
+    n: int = 0
+    """Numbers: how many there are, from 0 on."""
+    scale: float = 1.0
+    """Images: the highest value."""
+    channels_first: bool = False
+    """Images: whether the channels are the first axis, and not the last."""
+
+    @property
+    def size(self) -> int:
+        """Numbers that the network sees."""
+        return self.n if self.kind == "number" else math.prod(self.shape)
+
+    def prepared(self, xp: Any, observation: Any) -> Any:
+        """(..., size) or (..., height, width, channels) float32 of observations (..., *shape).
+
+        Args:
+            xp: numpy or jax.numpy.
+            observation: as they are kept.
+        """
+        if self.kind == "number":
+            return xp.astype(observation[..., None] == xp.arange(self.n), np.float32)
+        x = xp.astype(observation, np.float32)
+        if self.kind == "vector":
+            return x
+        x = x / np.float32(self.scale)
+        return xp.moveaxis(x, -3, -1) if self.channels_first else x
+
+
+@dataclass(frozen=True)
+class Codec:
+    """Observations of a space as arrays to be kept."""
+
+    input: Input
+    encode: Callable[[Any], np.ndarray]
+    """From an observation to its array, of the input's shape and type."""
+
+
+def codec_for(space: gymnasium.Space[Any]) -> Codec:
+    """How observations of a space are kept.
+
+    Args:
+        space: Discrete, Box, MultiDiscrete, MultiBinary, or a Tuple or Dict of such, nested as you like.
+
+    Raises:
+        SpaceError: the space, or a part of it, is none of these.
+    """
+    if isinstance(space, gymnasium.spaces.Discrete):
+        start, n = int(space.start), int(space.n)
+        dtype = np.dtype(np.int32)
+        return Codec(Input("number", (), dtype, n=n), lambda x: np.asarray(int(x) - start, dtype))
+    if isinstance(space, gymnasium.spaces.Box) and _is_image(space):
+        first = space.shape[0] < space.shape[-1] and space.shape[0] <= _MOST_CHANNELS
+        scale = float(np.max(space.high)) or 1.0
+        made = Input("image", space.shape, space.dtype, scale=scale, channels_first=first)
+        return Codec(made, lambda x: np.asarray(x, space.dtype))
+    size, write = _flattener(space, "")
+
+    def encode(observation: Any) -> np.ndarray:
+        out = np.empty(size, np.float32)
+        write(observation, out)
+        return out
+
+    if isinstance(space, gymnasium.spaces.Box):
+        shape = space.shape
+
+        def encode(observation: Any) -> np.ndarray:  # the common case, without a detour
+            found = np.asarray(observation, np.float32)
+            if found.shape != shape:
+                raise SpaceError(f"its observation must have shape {shape}. Got shape {found.shape}")
+            return found.reshape(size)
+
+    return Codec(Input("vector", (size,), np.dtype(np.float32)), encode)
+
+
+def _is_image(space: gymnasium.spaces.Box) -> bool:
+    if space.dtype != np.uint8 or len(space.shape) != 3:
+        return False
+    sides = sorted(space.shape)[-2:]
+    return sides[0] >= _SMALLEST_IMAGE
+
+
+Write = Callable[[Any, np.ndarray], None]
+
+
+def _flattener(space: gymnasium.Space[Any], path: str) -> tuple[int, Write]:
+    """Length of a space's vector, and what writes an observation into it."""
+    spaces = gymnasium.spaces
+    if isinstance(space, spaces.Box | spaces.MultiBinary):
+        size = math.prod(space.shape)
+
+        def write_numbers(x: Any, out: np.ndarray) -> None:
+            out[:] = np.asarray(x, np.float32).reshape(size)
+
+        return size, write_numbers
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        discrete = isinstance(space, spaces.Discrete)
+        counts = np.ravel(space.n if discrete else space.nvec).astype(int)  # type: ignore[union-attr]
+        starts = np.ravel(space.start).astype(int)
+        offsets = np.concatenate([[0], np.cumsum(counts)[:-1]]) - starts
+
+        def write_one_hot(x: Any, out: np.ndarray) -> None:
+            out[:] = 0.0
+            out[np.ravel(x).astype(int) + offsets] = 1.0
+
+        return int(counts.sum()), write_one_hot
+    if isinstance(space, spaces.Tuple):
+        return _joined([(i, *_flattener(part, f"{path}[{i}]")) for i, part in enumerate(space.spaces)])
+    if isinstance(space, spaces.Dict):
+        return _joined([(k, *_flattener(part, f"{path}[{k!r}]")) for k, part in space.spaces.items()])
+    where = f"Its part {path}" if path else "It"
+    raise SpaceError(
+        f"A network needs an observation space of numbers. {where} is {space}. Use Box, Discrete, MultiDiscrete, "
+        f"MultiBinary, or a Tuple or Dict of such; turn others into these in a wrapper."
+    )
+
+
+def _joined(parts: list[tuple[Any, int, Write]]) -> tuple[int, Write]:
+    def write(x: Any, out: np.ndarray) -> None:
+        at = 0
+        for key, size, write_part in parts:
+            write_part(x[key], out[at : at + size])
+            at += size
+
+    return sum(size for _, size, _ in parts), write

@@ -1,0 +1,178 @@
+"""A learned network as a policy, in plain NumPy: whoever acts needs no JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from qfix.core import policies
+from qfix.deep.layers import Weights
+from qfix.deep.network import QNetwork
+from qfix.deep.normaliser import Moments, normalised
+from qfix.deep.observations import codec_for
+from qfix.errors import SpaceError, option_error
+
+_FORBIDDEN = np.float32(-1e9)
+
+
+class NetworkPolicy:
+    """Greedy in the action values of a network.
+
+    Args:
+        network: the network.
+        params: (P,) its weights; a copy is kept, read-only.
+        moments: of observations, where they are normalised; of size 0 where not. Frozen.
+        observation_space, action_space: of the environment.
+    """
+
+    def __init__(
+        self,
+        network: QNetwork,
+        params: np.ndarray,
+        moments: Moments,
+        observation_space: gymnasium.Space[Any],
+        action_space: gymnasium.Space[Any],
+    ) -> None:
+        self.network = network
+        vector = np.array(params, np.float32)
+        vector.setflags(write=False)
+        self._weights = Weights(network.layout.split(vector), network.layout)
+        self.moments = Moments(*(np.array(x, np.float32) for x in moments))
+        self._space = observation_space
+        self._encode = codec_for(observation_space).encode
+        space: Any = action_space
+        self.first_action = int(space.start)
+        self._rng = np.random.default_rng(0)
+
+    @property
+    def weights(self) -> Mapping[str, np.ndarray]:
+        """The network's arrays by name, such as "torso.0.weight" (in, out); read-only views."""
+        return self._weights
+
+    def action_values(self, obs: Any) -> np.ndarray:
+        """(A,) learned value of each action at one observation, (B, A) at a batch.
+
+        A batch has one more leading axis than the observation space; of a Dict or Tuple space it is a list.
+
+        Raises:
+            SpaceError: an observation is not of the space.
+        """
+        if self.is_batch(obs):
+            rows = [self._kept(one) for one in obs]
+            given = self.network.given
+            return self._values(np.array(rows, given.dtype).reshape(len(rows), *given.shape))
+        return self._values(self._kept(obs)[None])[0]
+
+    def predict(
+        self,
+        obs: Any,
+        deterministic: bool = True,
+        rng: np.random.Generator | None = None,
+        action_mask: Any = None,
+    ) -> Any:
+        """The action to take: an int at one observation, a (B,) array at a batch.
+
+        Args:
+            obs: one observation or a batch.
+            deterministic: take the first of equally good actions; else draw one of them.
+            rng: the stream to draw from where `deterministic` is False; by default the policy's own, of seed 0.
+            action_mask: (A,) or (B, A) truths: which actions are allowed; None: all.
+
+        Raises:
+            SpaceError: an observation is not of the space.
+            OptionError: the mask has another shape, or allows nothing.
+        """
+        values = self.action_values(obs)
+        if action_mask is not None:
+            values = np.where(_checked_mask(action_mask, values.shape), values, _FORBIDDEN)
+        if deterministic:
+            actions = values.argmax(axis=-1)
+        else:
+            noise = (self._rng if rng is None else rng).random(values.shape)
+            actions = np.where(values == values.max(axis=-1, keepdims=True), noise, -1.0).argmax(axis=-1)
+        return int(actions) + self.first_action if values.ndim == 1 else actions + self.first_action
+
+    def probabilities(self, obs: Any) -> np.ndarray:
+        """(A,) or (B, A) probability of each action: equally good actions share."""
+        return policies.greedy(self.action_values(obs))
+
+    def is_batch(self, obs: Any) -> bool:
+        """Whether these are several observations."""
+        if isinstance(self._space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
+            return isinstance(obs, list)
+        return np.ndim(obs) == len(self._space.shape or ()) + 1
+
+    def _kept(self, obs: Any) -> np.ndarray:
+        try:
+            return self._encode(obs)
+        except (SpaceError, TypeError, ValueError, KeyError, IndexError) as fault:
+            raise SpaceError(f"An observation must lie in {self._space}. Got {obs!r}.") from fault
+
+    def _values(self, kept: np.ndarray) -> np.ndarray:
+        if self.moments.mean.size:
+            kept = normalised(np, self.moments, kept)
+        return self.network.q(np, self._weights, kept)
+
+    def __repr__(self) -> str:
+        return f"NetworkPolicy({self._space}, {self.network!r})"
+
+
+class BehaviourPolicy:
+    """How a learner acts while it learns: its exploration at one moment, on the values of that moment."""
+
+    def __init__(self, greedy: NetworkPolicy, strategy: Any, steps: int) -> None:
+        self.greedy = greedy
+        self._strategy = strategy
+        self._steps = steps
+        self._rng = np.random.default_rng(0)
+
+    def action_values(self, obs: Any) -> np.ndarray:
+        """(A,) learned value of each action at one observation, (B, A) at a batch."""
+        return self.greedy.action_values(obs)
+
+    def probabilities(self, obs: Any) -> np.ndarray:
+        """(A,) or (B, A) probability of each action."""
+        found: np.ndarray = self._strategy.probabilities(self.action_values(obs), counter=self._steps)
+        return found
+
+    def predict(
+        self,
+        obs: Any,
+        deterministic: bool = True,
+        rng: np.random.Generator | None = None,
+        action_mask: Any = None,
+    ) -> Any:
+        """The action to take: an int at one observation, a (B,) array at a batch.
+
+        Args:
+            obs: one observation or a batch.
+            deterministic: take the likeliest action; else draw one.
+            rng: the stream to draw from where `deterministic` is False; by default the policy's own, of seed 0.
+            action_mask: (A,) or (B, A) truths: which actions are allowed; None: all.
+        """
+        chances = self.probabilities(obs)
+        if action_mask is not None:
+            mask = _checked_mask(action_mask, chances.shape)
+            chances = np.where(mask, chances + 1e-12, 0.0)
+            chances = chances / chances.sum(axis=-1, keepdims=True)
+        if deterministic:
+            actions = chances.argmax(axis=-1)
+        else:
+            u = (self._rng if rng is None else rng).random(chances.shape[:-1])
+            actions = (np.cumsum(chances, axis=-1)[..., :-1] <= u[..., None]).sum(axis=-1)
+        first = self.greedy.first_action
+        return int(actions) + first if chances.ndim == 1 else actions + first
+
+    def __repr__(self) -> str:
+        return f"BehaviourPolicy({self.greedy!r})"
+
+
+def _checked_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
+    found = np.asarray(mask, bool)
+    if found.shape != shape or not found.any(axis=-1).all():
+        rule = f"must have shape {shape} and allow an action"
+        raise option_error("predict", "action_mask", rule, mask, "Use the info of the environment.")
+    return found

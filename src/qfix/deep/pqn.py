@@ -1,0 +1,127 @@
+"""PQN: Q-learning on what many environments have just done, without memory and without target network.
+
+    L(θ) = mean (G_t - q_θ(s_t, a_t))²/2,   G_t = r_t + γ ((1 - λ) max_a q(s_{t+1}, a) + λ G_{t+1})
+
+A rollout of T steps of N environments is made and its λ-returns are computed once, with the weights that made it;
+then it is gone through some times in random minibatches. Normalised layers, and the many environments, take the
+place of what keeps DQN stable.
+
+Source: Gallici et al. (2025), Simplifying deep temporal difference learning, algorithm 1; λ = 0 is one-step Q-learning.
+1. At a truncated step the return starts anew from the value of the step's own final observation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import jax
+import jax.numpy as jnp
+
+from qfix.core import losses, returns, td
+from qfix.core._array import take_last
+from qfix.deep.config import DeepConfig
+from qfix.deep.data import Rollout, Steps
+from qfix.deep.layers import Weights
+from qfix.deep.learner import Learner, Rates, Report, Setup, allowed_q, blank_report
+from qfix.deep.shuffling import shuffled
+from qfix.explore import Schedule
+from qfix.explore.options import require_choice, require_fraction, require_whole
+
+Array = Any
+
+
+@dataclass(frozen=True)
+class Config(DeepConfig):
+    """Options of PQN."""
+
+    learning_rate: Schedule | float | str = 5e-4
+    """Step size of the optimiser, such as 3e-4 or "Linear(1e-3, 0, 100_000)", over environment steps."""
+    num_envs: int = 16
+    """Environments stepped together."""
+    layer_norm: bool = True
+    """Normalise layers."""
+    num_steps: int = 64
+    """Steps of each environment in a rollout."""
+    num_minibatches: int = 16
+    """Parts that a rollout is learned from in."""
+    num_epochs: int = 4
+    """How often a rollout is gone through."""
+    lambda_: float = 0.9
+    """λ of the returns, in [0, 1]: 0 one step, 1 the whole rollout."""
+    optimizer: Literal["radam", "adam"] = "radam"
+    """Optimiser of the gradient."""
+
+    usual_epsilon_share: ClassVar[float] = 0.3
+
+    def check(self) -> None:
+        """Check the options of PQN."""
+        for name in ("num_steps", "num_minibatches", "num_epochs"):
+            require_whole(self.owner, name, getattr(self, name), 1, f"Use {name}={getattr(Config, name)}.")
+        rows = self.num_steps * self.num_envs
+        require_whole(self.owner, "num_minibatches", self.num_minibatches, 1, "Use num_minibatches=16.")
+        if rows % self.num_minibatches:
+            from qfix.errors import option_error
+
+            rule = f"must divide num_steps * num_envs = {rows}"
+            raise option_error(
+                self.owner, "num_minibatches", rule, self.num_minibatches, "Use a power of two."
+            )
+        require_fraction(self.owner, "lambda_", self.lambda_, "Use lambda_=0.9.")
+        require_choice(self.owner, "optimizer", self.optimizer, ("radam", "adam"))
+
+    @property
+    def data(self) -> Rollout:
+        """The latest steps."""
+        return Rollout(self.num_steps, self.num_steps * self.num_envs // self.num_minibatches)
+
+
+def init(setup: Setup, key: Array) -> Learner:
+    """A learner that has learned nothing."""
+    return setup.start(key, with_target=False)
+
+
+def bootstrap(setup: Setup, learner: Learner, observation: Array, mask: Array | None) -> Array:
+    """(N,) value of observations (N, *shape): that of the best action allowed."""
+    q = setup.network.q(jnp, setup.weights(learner.params), setup.view(learner, observation))
+    return jnp.max(allowed_q(q, mask), axis=-1)
+
+
+def update(setup: Setup, learner: Learner, steps: Steps, rates: Rates, key: Array) -> tuple[Learner, Report]:
+    """Learn from a rollout.
+
+    Args:
+        setup, learner: who learns.
+        steps: T steps of N environments.
+        rates: of this moment.
+        key: to shuffle.
+    """
+    config: Any = setup.config
+    best = jnp.max(allowed_q(steps.value, steps.mask), axis=-1)  # (T, N)
+    following = jnp.concatenate([best[1:], steps.value_last[None]])
+    value_next = jnp.where(steps.ended, steps.value_final, following)
+    targets = returns.lambda_returns(steps.reward, steps.discount, value_next, ~steps.ended, config.lambda_)
+    rows = targets.size
+    obs = setup.view(learner, steps.obs.reshape((rows, *steps.obs.shape[2:])))
+    action, target = steps.action.reshape(rows), targets.reshape(rows)
+    size = rows // config.num_minibatches
+
+    def descend(learner: Learner, rows: Array) -> tuple[Learner, Report]:
+        x, a, y = obs[rows], action[rows], target[rows]
+
+        def loss(w: Weights) -> tuple[Array, tuple[Array, Array]]:
+            q = take_last(jnp, setup.network.q(jnp, w, x), a)
+            error = td.td_error(y, q)
+            return jnp.mean(losses.squared(error)), (error, q)
+
+        value, (error, q), gradient = setup.gradient(loss, learner.params)
+        learner, norm = setup.descend(learner, gradient, rates.learning_rate)
+        return learner, Report(error, q, value, norm)
+
+    orders = shuffled(key, config.num_epochs, targets.shape)
+    parts = orders.reshape((config.num_epochs * config.num_minibatches, size))
+
+    def part(i: Array, carry: tuple[Learner, Report]) -> tuple[Learner, Report]:
+        return descend(carry[0], parts[i])
+
+    return jax.lax.fori_loop(0, parts.shape[0], part, (learner, blank_report(size)))

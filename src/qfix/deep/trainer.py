@@ -1,0 +1,451 @@
+"""Learners on networks as `experiment` drives them: explicit state, as many steps as asked for.
+
+Work comes in units (some steps of every environment, then learning), and a unit is begun when its first step is
+asked for: what has been made beyond the steps asked for is counted when they are. So `advance(n)` and then
+`advance(m)` is `advance(n + m)`, whatever n and m are, and a budget is rounded up to whole units.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qfix.deep import measure
+from qfix.deep.config import DeepConfig
+from qfix.deep.drivers.device import Carry, DeviceDriver
+from qfix.deep.drivers.host import MASK, Held, HostDriver, HostState
+from qfix.deep.learner import Learner, Report, Setup
+from qfix.deep.network import QNetwork
+from qfix.deep.observations import codec_for
+from qfix.deep.policy import BehaviourPolicy, NetworkPolicy
+from qfix.deep.streams import seed_words
+from qfix.envs.jax import jax_env_of
+from qfix.errors import EnvironmentFault, SpaceError, option_error
+from qfix.explore import Constant, Greedy, Schedule
+from qfix.mdp import FiniteMDP
+from qfix.mdp.simulate import evaluation_seed
+from qfix.runs.arrays import require, require_counts, require_flags, require_indices, require_like
+from qfix.runs.history import Records
+from qfix.runs.threads import share_out, usable_cores
+
+# steps that suit a first look
+_FIRST_LOOK = {"device": 100_000, "host": 50_000}
+
+_LONGEST_FAILURE = 1 << 16  # bytes
+
+
+@dataclass
+class State:
+    """Everything that changes. `advance` works on it in place: a state that was advanced is spent."""
+
+    seeds: list[Any]
+    """Of each seed: a Carry on the device, a HostState on the host."""
+    units: list[int]
+    """Units that each seed has made."""
+    asked: list[int]
+    """Environment steps that each seed was asked for."""
+    failures: dict[int, str] = field(default_factory=dict)
+    """Why a seed's environment failed, by its place among the seeds; none where it did not."""
+    notes: list[str] = field(default_factory=list)
+    """What unpacking brought back of live environments, and what it could not."""
+
+
+class _HostArrays(NamedTuple):
+    """What of a seed on the host is plain arrays."""
+
+    words: np.ndarray
+    mind: Any
+    held: Held
+
+
+class DeepTrainer:
+    """Trains a learner on networks.
+
+    Args:
+        config: of one of the algorithms in this folder.
+        env: gives the spaces; one that is written in JAX, or has such a twin, can be trained on the device.
+        make_env: makes another such environment; called `num_envs` times a seed where it is stepped on the host.
+        model: the environment's finite model, if it has one.
+        seeds: of the runs.
+        driver: "device" (environments in JAX, all in one program), "host" (any environment), or "auto": device where
+            that can be.
+        snapshot_episodes: none are kept: a network's values are not a table.
+        features: none, either.
+        total_steps: the budget of a seed, over which default schedules are laid; rounded up to whole units.
+        step_time_limit: seconds that a reset or a step on the host may take before it counts as hung; None for any.
+
+    Raises:
+        SpaceError: the spaces do not fit.
+        OptionError: the options do not fit the spaces.
+    """
+
+    def __init__(
+        self,
+        config: DeepConfig,
+        env: gymnasium.Env[Any, Any],
+        make_env: Callable[[], gymnasium.Env[Any, Any]],
+        model: FiniteMDP | None,
+        seeds: Sequence[int],
+        driver: str = "auto",
+        snapshot_episodes: Iterable[int] = (),
+        features: np.ndarray | None = None,
+        total_steps: int | None = None,
+        step_time_limit: float | None = 60.0,
+    ) -> None:
+        owner = config.owner
+        if driver not in ("auto", "device", "host"):
+            rule = f"must be one of auto, device, host for {owner}"
+            raise option_error("train", "driver", rule, driver, "Use driver='auto'.")
+        if features is not None:
+            rule = f"goes with learners on tables, and not with {owner}"
+            raise option_error("train", "features", rule, "an array", "Leave it out.")
+        if not isinstance(env.action_space, gymnasium.spaces.Discrete):
+            raise SpaceError(
+                f"The action space of {owner} must be Discrete. Got {env.action_space}. It chooses among numbered "
+                f"actions: use an environment with discrete actions, or discretise them in a wrapper."
+            )
+        codec = codec_for(env.observation_space)
+        if config.normalize_observations and codec.input.kind != "vector":
+            rule = "must be False where observations are numbers or images, which have a size of their own"
+            raise option_error(owner, "normalize_observations", rule, True, "Leave it out.")
+        twin = None if driver == "host" else jax_env_of(env, model)
+        if driver == "device" and twin is None:
+            rule = "can be 'device' only where the environment is written in JAX, has such a twin, or a finite model"
+            raise option_error("train", "driver", rule, driver, "Use driver='host'.")
+        self.seeds = tuple(seeds)
+        self.driver = "host" if twin is None else "device"
+        budget = total_steps or _FIRST_LOOK[self.driver]
+        self.config = config.settled(int(budget))
+        self._spaces = env.observation_space, env.action_space
+        self.network = self._network(codec.input, int(env.action_space.n))
+        setup = Setup(self.config, self.network)
+        algorithm = importlib.import_module(type(config).__module__)
+        name = env.spec.id if env.spec is not None else str(env)
+        self._device = self._host = None
+        if twin is not None:
+            self._device = DeviceDriver(setup, algorithm, twin)
+        else:
+            _, info = env.reset(seed=evaluation_seed(0, 0))
+            self._host = HostDriver(
+                setup, algorithm, make_env, codec, env, name, step_time_limit, MASK in info
+            )
+        worker: Any = self._device or self._host
+        self.unit_steps: int = worker.unit_steps
+        self._worker = worker
+        self.total_steps = -(-int(budget) // self.unit_steps) * self.unit_steps
+        self._schedules = _schedules(self.config)
+
+    def _network(self, given: Any, n_actions: int) -> QNetwork:
+        config: Any = self.config
+        distribution: Any = getattr(config, "distribution", "none")
+        return QNetwork(
+            given,
+            n_actions,
+            config.network,
+            config.hidden,
+            config.layer_norm,
+            getattr(config, "dueling", False),
+            getattr(config, "noisy", False),
+            distribution,
+            getattr(config, "atoms", 51),
+            getattr(config, "value_range", (-10.0, 10.0)),
+        )
+
+    # What experiment asks for
+
+    def start(self) -> State:
+        """Every seed before its first step."""
+        n = len(self.seeds)
+        return State([self._worker.start(seed) for seed in self.seeds], [0] * n, [0] * n)
+
+    def advance(self, state: State, steps: int) -> tuple[State, Records]:
+        """`steps` more environment steps of every seed.
+
+        A seed whose environment fails stops there, `state.failures` and `Records.failures` say why, and the others
+        go on; it is stepped again once its failure is removed.
+
+        Raises:
+            EnvironmentFault: every seed has failed, this time or before; a later call tries them all again. The state
+                stays readable, and `records` of the fault has the episodes of this call.
+        """
+        seeds = range(len(self.seeds))
+        if len(state.failures) == len(seeds):
+            state.failures = {}
+            state.asked = [max(state.asked)] * len(seeds)
+        active = [i for i in seeds if i not in state.failures]
+        records = Records([[] for _ in seeds], [[] for _ in seeds], [], {})
+        faults: dict[int, EnvironmentFault] = {}
+
+        def run(i: int) -> None:
+            target = state.asked[i] + steps
+            try:
+                self._advance(state, i, -(-target // self.unit_steps), records)
+                state.asked[i] = target
+            except EnvironmentFault as fault:
+                faults[i] = fault
+                state.asked[i] = max(state.asked[i], state.units[i] * self.unit_steps)
+
+        share_out(run, active, usable_cores() if self._device is not None else 1)
+        for i in sorted(faults):
+            state.failures[i] = records.failures[i] = str(faults[i])
+        if faults and len(state.failures) == len(seeds):
+            last = faults[max(faults)]
+            if len(seeds) > 1:
+                told = EnvironmentFault(f"All {len(seeds)} seeds have failed. The last: {last}")
+                told.__cause__ = last.__cause__
+                last = told
+            last.records = records
+            raise last
+        return state, records
+
+    def _advance(self, state: State, i: int, target: int, records: Records) -> None:
+        worker = self._worker
+        while (made := state.units[i]) < target:
+            units = min(worker.most_units, target - made)
+            if made < worker.first_learning:
+                units = min(units, worker.first_learning - made)
+            if self._device is not None:
+                rates = self._rates(made, units)
+                state.seeds[i], log = self._device.advance(state.seeds[i], made, units, rates)
+                returns, lengths = log[..., 0].ravel(), log[..., 1].ravel()
+                ended = np.flatnonzero(lengths)
+                state.units[i] += units
+                self._note(records, i, returns[ended].astype(np.float64), lengths[ended].astype(np.int64))
+            else:
+                assert self._host is not None
+                log_host: list[tuple[float, int]] = []
+                rates = self._rates(made, units + 1)
+                try:
+                    self._host.advance(state.seeds[i], self.seeds[i], made, rates, log_host)
+                    state.units[i] += units
+                finally:
+                    ends = np.array(log_host, np.float64).reshape(-1, 2)
+                    self._note(records, i, ends[:, 0].copy(), ends[:, 1].astype(np.int64))
+
+    @staticmethod
+    def _note(records: Records, i: int, returns: np.ndarray, lengths: np.ndarray) -> None:
+        if len(lengths):
+            records.returns[i].append(returns)
+            records.lengths[i].append(lengths)
+
+    def _rates(self, first: int, units: int) -> np.ndarray:
+        """(units, 3) exploration, learning rate and beta at the first step of each unit."""
+        at = np.arange(first, first + units) * self.unit_steps
+        return np.stack([_values(schedule, at) for schedule in self._schedules], axis=-1).astype(np.float32)
+
+    def pack(self, state: State) -> dict[str, np.ndarray]:
+        """All of a state as named arrays; copies."""
+        arrays: dict[str, np.ndarray] = {}
+        for i, seed in enumerate(state.seeds):
+            tree, memory, worlds = self._parts(seed)
+            arrays |= {f"{i}.{name}": np.array(leaf) for name, leaf in _leaves(tree)}
+            if memory is not None:
+                arrays |= {f"{i}.memory.{name}": array for name, array in memory.pack().items()}
+            for k, world in enumerate(worlds):
+                arrays |= world.pack(f"{i}.world.{k}.")
+            arrays[f"{i}.progress"] = np.array([state.units[i], state.asked[i]])
+            said = state.failures.get(i, "").encode()[:_LONGEST_FAILURE]
+            arrays[f"{i}.failure"] = np.frombuffer(said, np.uint8).copy()
+        return arrays
+
+    def unpack(self, arrays: dict[str, np.ndarray], given_away: bool = False) -> State:
+        """The state that `pack` saw, whoever made the arrays.
+
+        A live environment is brought back by its episode's seed and actions. Where that does not lead to where it
+        was, it begins the episode afresh; `notes` of the state say what was brought back and what was not.
+
+        Args:
+            arrays: by their names.
+            given_away: nobody else uses the arrays any more.
+
+        Raises:
+            OptionError: an array is missing, is none of a state, is not like this trainer's, or holds what no
+                training leads to.
+        """
+        state = State([], [], [])
+        known: set[str] = set()
+        for i, seed in enumerate(self.seeds):
+            own = self._worker.start(seed)
+            tree, memory, worlds = self._parts(own)
+            named = _leaves(tree)
+            for name, leaf in named:
+                require_like(f"{i}.{name}", arrays.get(f"{i}.{name}"), np.asarray(leaf))
+            given = [arrays[f"{i}.{name}"] for name, _ in named]
+            known |= {f"{i}.{name}" for name, _ in named}
+            words = arrays[f"{i}.words"]
+            require(np.array_equal(words, seed_words(seed)), f"{i}.words", "must be the seed's", words)
+            self._check_progress(arrays, i, state)
+            structure = jax.tree_util.tree_structure(tree)
+            kept = jax.tree_util.tree_unflatten(structure, given)
+            state.seeds.append(self._restored(own, kept))
+            known |= {f"{i}.progress", f"{i}.failure"}
+            if said := _text(f"{i}.failure", arrays.get(f"{i}.failure")):
+                state.failures[i] = said
+            if memory is not None:
+                prefix = f"{i}.memory."
+                mine = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
+                memory.unpack(mine)
+                known |= {prefix + name for name in mine}
+            for k, world in enumerate(worlds):
+                self._unpack_world(arrays, i, k, world, state.seeds[i])
+                known |= world.pack(f"{i}.world.{k}.").keys()
+        for name in arrays:
+            require(name in known, name, "is of no array that this run has", name)
+        self._bring_back(state)
+        return state
+
+    def _parts(self, seed: Any) -> tuple[Any, Any, list[Any]]:
+        """What of a seed is a tree of arrays, its memory on the host, and its environments on the host."""
+        if isinstance(seed, Carry):
+            return seed, None, []
+        assert self._host is not None
+        tree = _HostArrays(seed.words, self._host.bundle.seen(seed.mind), seed.held)
+        return tree, seed.memory, seed.worlds
+
+    def _check_progress(self, arrays: dict[str, np.ndarray], i: int, state: State) -> None:
+        name = f"{i}.progress"
+        require_like(name, arrays.get(name), np.zeros(2, np.int64))
+        units, asked = map(int, arrays[name])
+        require_counts(name, arrays[name])
+        whole = units == -(-asked // self.unit_steps)
+        failed = len(arrays.get(f"{i}.failure", ())) > 0
+        require(whole or failed, name, "must be the units of the steps asked for", units)
+        state.units.append(units)
+        state.asked.append(asked)
+
+    def _restored(self, own: Any, kept: Any) -> Any:
+        """A seed with the plain arrays of an unpacked state."""
+        if isinstance(own, Carry):
+            return jax.tree.map(jnp.array, kept)
+        assert self._host is not None
+        held = Held(*(np.array(x) for x in kept.held))
+        require_flags("ready", held.ready)
+        require_indices("action", np.asarray(kept.mind.action), self.network.n_actions)
+        for name in ("episode", "steps"):
+            require_counts(name, getattr(held, name))
+        mind = self._host.wrapped(jax.tree.map(jnp.array, kept.mind))
+        return HostState(own.words, mind, held, own.memory, own.worlds)
+
+    def _unpack_world(
+        self, arrays: dict[str, np.ndarray], i: int, k: int, world: Any, seed: HostState
+    ) -> None:
+        world.unpack(arrays, f"{i}.world.{k}.", int(seed.held.steps[k]))
+
+    def _bring_back(self, state: State) -> None:
+        """Bring the environments of an unpacked state to where they were, and note how that went."""
+        if self._host is None:
+            return
+        for i, seed in enumerate(state.seeds):
+            running = sum(world.running for world in seed.worlds)
+            steps = sum(len(world.actions) for world in seed.worlds if world.running)
+            said = self._host.bring_back(seed, self.seeds[i])
+            if running > len(said):
+                state.notes.append(
+                    f"seed {self.seeds[i]}: {running - len(said)} environments restored in the middle of their "
+                    f"episodes, {steps:,} steps replayed"
+                )
+            for line in said:
+                state.notes.append(f"seed {self.seeds[i]}, {line}; a fresh episode was begun")
+
+    # What was learned
+
+    def _learned(self, seed: Any) -> tuple[Learner, Report]:
+        """The learner of a seed, and the report of its last gradient step."""
+        if isinstance(seed, Carry):
+            return seed.learner, seed.report
+        assert self._host is not None
+        mind = self._host.bundle.seen(seed.mind)
+        return mind.learner, mind.report
+
+    def policy(self, state: State, seed: int = 0) -> NetworkPolicy:
+        """The greedy policy of one seed, by its place among them; further training leaves it alone."""
+        learner, _ = self._learned(state.seeds[seed])
+        return NetworkPolicy(self.network, np.asarray(learner.params), learner.moments, *self._spaces)
+
+    def behaviour(self, state: State, seed: int = 0) -> BehaviourPolicy:
+        """How one seed acts while it learns, at this moment, but for the noise of noisy layers."""
+        return BehaviourPolicy(self.policy(state, seed), self.config.strategy, state.asked[seed])
+
+    def action_values(self, state: State, seed: int = 0) -> np.ndarray:
+        """(S, A) values where observations are numbers.
+
+        Raises:
+            OptionError: they are not.
+        """
+        space = self._spaces[0]
+        if not isinstance(space, gymnasium.spaces.Discrete):
+            rule = f"can be listed only where states are numbered; observations lie in {space}"
+            remedy = "Use run.policy().action_values(observations)."
+            raise option_error("Run", "q", rule, "a network", remedy)
+        first = int(space.start)
+        return self.policy(state, seed).action_values(np.arange(first, first + int(space.n)))
+
+    metric_names = measure.NAMES
+    counts_visits = False
+
+    def measure(self, state: State) -> np.ndarray:
+        """(metrics, seeds) values of `metric_names` now."""
+        rows = []
+        for i, seed in enumerate(state.seeds):
+            largest = seed.held.largest_reward[0] if isinstance(seed, HostState) else seed.largest_reward
+            rates = self._rates(max(0, state.units[i] - 1), 1)[0]
+            rows.append(measure.measured(*self._learned(seed), float(largest), self.config.gamma, rates))
+        return np.array(rows).T
+
+    def steps_done(self, state: State) -> list[int]:
+        """Environment steps of each seed so far."""
+        return list(state.asked)
+
+    def trace(self, state: State, at_most: int, seed: int = 0) -> list[Any]:
+        """Training episodes of networks are not replayed.
+
+        Raises:
+            OptionError: always.
+        """
+        rule = "must be of a learner on tables to be replayed"
+        raise option_error("replay", "run", rule, self.config.owner, "Use `qfix play` to see its policy.")
+
+
+def _schedules(config: Any) -> tuple[Schedule, Schedule, Schedule]:
+    beta = getattr(config, "priority_beta", None)
+    strategy = config.strategy
+    exploration = Constant(0.0) if isinstance(strategy, Greedy) else strategy.schedule
+    return exploration, config.rate, Constant(1.0) if beta is None else beta
+
+
+def _values(schedule: Schedule, at: np.ndarray) -> np.ndarray:
+    if isinstance(schedule, Constant):
+        return np.full(len(at), schedule.value)
+    return schedule(at)
+
+
+def _leaves(tree: Any) -> list[tuple[str, Any]]:
+    """The arrays of a tree by name, in order."""
+    found = []
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        parts = [_name_of(key) for key in path]
+        found.append((".".join(parts), leaf))
+    return found
+
+
+def _name_of(key: Any) -> str:
+    for kind in ("name", "key", "idx"):
+        found = getattr(key, kind, None)
+        if found is not None:
+            return str(found)
+    return str(key)
+
+
+def _text(name: str, given: np.ndarray | None) -> str:
+    """What an array of bytes says."""
+    require_like(name, given, np.zeros(0, np.uint8), any_length=True)
+    assert given is not None
+    require(len(given) <= _LONGEST_FAILURE, name, f"must have at most {_LONGEST_FAILURE} bytes", len(given))
+    return given.tobytes().decode(errors="replace")

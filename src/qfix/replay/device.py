@@ -1,0 +1,183 @@
+"""A memory on the device: pure functions over a NamedTuple of arrays, to be called inside a jitted loop.
+
+A memory that is part of a loop's carry, or donated to a jitted call, is written in place: a step costs the same
+whatever the capacity. In a turn of a loop add first, then sample, then update: what samples before it adds makes the
+compiler keep a copy. Memory: both observations of every transition, 10 bytes beside them, the mask, and 4.3 for a
+priority.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from qfix.errors import option_error
+from qfix.replay import device_tree
+from qfix.replay.batch import Batch, Sample, Transition, check_options, rows_for
+from qfix.replay.priorities import LEAST, MOST
+
+
+class Memory(NamedTuple):
+    """A ring of R rows of N environments, row after row: row r, environment e at r·N + e."""
+
+    steps: Transition  # each field (R·N, ...)
+    position: jax.Array  # () int32 in 0..R−1: the row that is written next
+    filled: jax.Array  # () int32 in 0..R: rows that hold a step
+    tree: device_tree.SumTree | None  # over R·N leaves; None for uniform sampling
+
+
+@dataclass(frozen=True)
+class DeviceReplay:
+    """The options of a memory and the functions on it; `qfix.replay` says what they mean.
+
+    Raises:
+        OptionError: an option is out of range.
+    """
+
+    capacity: int
+    """Transitions to keep, at least; rounded up to whole rows."""
+
+    n_envs: int
+    """N, environments that step together."""
+
+    n_step: int = 1
+    """n, the longest window, >= 1; walking one is n gathers."""
+
+    gamma: float = 0.99
+    """Discount of a step, in [0, 1]."""
+
+    priority_exponent: float | None = None
+    """α >= 0 of prioritised sampling; None samples uniformly."""
+
+    def __post_init__(self) -> None:
+        check_options(
+            "DeviceReplay", self.capacity, self.n_envs, self.n_step, self.gamma, self.priority_exponent
+        )
+
+    @property
+    def rows(self) -> int:
+        """R."""
+        return rows_for(self.capacity, self.n_envs)
+
+    def start(self, example: Transition) -> Memory:
+        """An empty memory for steps like `example`: arrays or `jax.ShapeDtypeStruct`, leading axis N.
+
+        Actions are kept as int32 and rewards as float32, whatever the example has.
+
+        Raises:
+            OptionError: a field has no leading axis N.
+        """
+        for name, field in example._asdict().items():
+            if field is not None and (not field.shape or field.shape[0] != self.n_envs):
+                rule = f"must have a leading axis of n_envs={self.n_envs}"
+                raise option_error(
+                    "DeviceReplay.start", name, rule, field.shape, "Give a step of all environments."
+                )
+        kept = {"action": jnp.int32, "reward": jnp.float32, "terminated": jnp.bool_, "ended": jnp.bool_}
+        n = self.rows * self.n_envs
+        fields = {
+            name: None if field is None else jnp.zeros((n, *field.shape[1:]), kept.get(name, field.dtype))
+            for name, field in example._asdict().items()
+        }
+        uniform = self.priority_exponent is None
+        return Memory(
+            steps=Transition(**fields),
+            position=jnp.int32(0),
+            filled=jnp.int32(0),
+            tree=None if uniform else device_tree.start(n),
+        )
+
+    def add(self, memory: Memory, transition: Transition) -> Memory:
+        """Write one row, over the oldest when all are filled. New steps get the largest priority so far."""
+        first = memory.position * self.n_envs
+        transition = transition._replace(ended=transition.ended | transition.terminated)
+        steps = jax.tree.map(
+            lambda kept, new: lax.dynamic_update_slice_in_dim(kept, new.astype(kept.dtype), first, 0),
+            memory.steps,
+            transition,
+        )
+        tree = memory.tree
+        if tree is not None:
+            tree = device_tree.assign_block(tree, first, self.n_envs, tree.largest)
+        following = memory.position + 1
+        return memory._replace(
+            steps=steps,
+            position=jnp.where(following == self.rows, 0, following),
+            filled=jnp.minimum(memory.filled + 1, self.rows),
+            tree=tree,
+        )
+
+    def size(self, memory: Memory) -> jax.Array:
+        """Transitions held, () int32."""
+        return memory.filled * self.n_envs
+
+    def sample(self, memory: Memory, bits: jax.Array) -> Sample:
+        """A batch by random `bits` (B,) uint32. The memory must hold a row: nothing here can look."""
+        if memory.tree is None:
+            size = self.size(memory)
+            index = (bits % size.astype(jnp.uint32)).astype(jnp.int32)
+            probability = jnp.full(bits.shape, 1.0 / size, jnp.float32)
+        else:
+            index, probability = device_tree.draw(memory.tree, bits)
+        return Sample(self._batch(memory, index), index, probability)
+
+    def update_priorities(self, memory: Memory, index: jax.Array, priority: jax.Array) -> Memory:
+        """Set the priorities of transitions; of duplicates the last counts.
+
+        Args:
+            memory: of this replay.
+            index: (B,) int32 from `sample`, within the rows filled.
+            priority: (B,) >= 0, |td error| + ε. Not a number spoils the tree: nothing here can look.
+
+        Raises:
+            OptionError: this memory samples uniformly.
+        """
+        exponent, tree = self.priority_exponent, memory.tree
+        if exponent is None or tree is None:
+            rule = "must be a number to have priorities"
+            remedy = "Use priority_exponent=0.6, or give no priorities."
+            raise option_error("DeviceReplay", "priority_exponent", rule, None, remedy)
+        value = jnp.clip(priority.astype(jnp.float32) ** exponent, LEAST, MOST)
+        return memory._replace(tree=device_tree.assign(tree, index, value))
+
+    def _batch(self, memory: Memory, index: jax.Array) -> Batch:
+        last, reward, discount = self._windows(memory, index)
+        steps = memory.steps
+        return Batch(
+            obs=_take(steps.obs, index),
+            action=_take(steps.action, index),
+            reward=reward,
+            discount=discount * (1.0 - _take(steps.terminated, last)),
+            next_obs=_take(steps.next_obs, last),
+            mask_next=None if steps.mask_next is None else _take(steps.mask_next, last),
+        )
+
+    def _windows(self, memory: Memory, index: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """The last step (B,) of the window from each start, Σ γ^i r and γ^k."""
+        steps, n = memory.steps, self.rows * self.n_envs
+        last, reward = index, _take(steps.reward, index)
+        discount = jnp.full(index.shape, self.gamma, jnp.float32)
+        if self.n_step == 1:
+            return last, reward, discount
+        following = (
+            memory.position - 1 - index // self.n_envs
+        ) % self.rows  # rows from the start to the newest
+        walks = ~_take(steps.ended, index)
+        for k in range(1, self.n_step):
+            walks = walks & (k <= following)
+            step = index + (k % self.rows) * self.n_envs
+            step = jnp.where(step < n, step, step - n)
+            last = jnp.where(walks, step, last)
+            reward = jnp.where(walks, reward + self.gamma**k * _take(steps.reward, step), reward)
+            discount = jnp.where(walks, self.gamma ** (k + 1), discount)
+            walks = walks & ~_take(steps.ended, step)
+        return last, reward, discount
+
+
+def _take(array: jax.Array, index: jax.Array) -> Any:
+    """Rows of an array at indices that are known to be inside."""
+    return array.at[index].get(mode="promise_in_bounds")
