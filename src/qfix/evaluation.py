@@ -15,11 +15,17 @@ from qfix.mdp.simulate import evaluation_seed
 
 LONGEST_EPISODE = 10_000  # steps after which an evaluated episode without a time limit is cut
 
+MASK = "action_mask"
+"""What the info of an environment calls the actions that are allowed."""
+
 Kind = Literal["greedy", "exploratory"]
 
 
 class Policy(Protocol):
     """What acts."""
+
+    takes_masks: bool
+    """Whether `predict` has a parameter `action_mask`: which actions are allowed, as the info of a step says."""
 
     def predict(self, obs: Any, deterministic: bool = True, rng: np.random.Generator | None = None) -> Any:
         """The action at one observation, or an array of actions at a batch."""
@@ -65,14 +71,25 @@ class Evaluation:
 class RandomPolicy:
     """Every action of a discrete space with the same probability."""
 
+    takes_masks = True
+
     def __init__(self, action_space: gymnasium.Space[Any], seed: int = 0) -> None:
         assert isinstance(action_space, gymnasium.spaces.Discrete)
         self._space = action_space
         self._rng = np.random.default_rng(seed)
 
-    def predict(self, obs: Any, deterministic: bool = True, rng: np.random.Generator | None = None) -> int:
-        """Any action; also where it is asked to be deterministic, for that is what this policy is."""
-        return int(self._space.start + (self._rng if rng is None else rng).integers(self._space.n))
+    def predict(
+        self,
+        obs: Any,
+        deterministic: bool = True,
+        rng: np.random.Generator | None = None,
+        action_mask: Any = None,
+    ) -> int:
+        """Any action that is allowed; also where it is asked to be deterministic, for that is what this policy is."""
+        source = self._rng if rng is None else rng
+        if action_mask is None:
+            return int(self._space.start + source.integers(self._space.n))
+        return int(self._space.start + source.choice(np.flatnonzero(action_mask)))
 
     def probabilities(self, obs: Any) -> np.ndarray:
         """(A,) equal numbers."""
@@ -119,11 +136,12 @@ def _play(env: gymnasium.Env[Any, Any], policy: Policy, seed: int, episode: int,
     total, steps = 0.0, 0
     rng = np.random.default_rng([seed, episode]) if kind == "exploratory" else None
     try:
-        observation, _ = env.reset(seed=evaluation_seed(seed, episode))
+        observation, info = env.reset(seed=evaluation_seed(seed, episode))
         while steps < LONGEST_EPISODE:
             steps += 1
-            action = policy.predict(observation, deterministic=kind == "greedy", rng=rng)
-            observation, reward, terminated, truncated, _ = env.step(action)
+            allowed = {MASK: info[MASK]} if MASK in info and policy.takes_masks else {}
+            action = policy.predict(observation, deterministic=kind == "greedy", rng=rng, **allowed)
+            observation, reward, terminated, truncated, info = env.step(action)
             total += float(reward)
             if terminated or truncated:
                 break

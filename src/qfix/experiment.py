@@ -43,11 +43,12 @@ from qfix.assembly import (
 from qfix.errors import CheckpointError, FolderError, OptionError, is_whole, option_error
 from qfix.explore import Schedule, convergence_warning
 from qfix.loop import Progress, carry_on, check_checkpoint_seconds, keep_while
+from qfix.presets import preset
 from qfix.run import Run
 from qfix.runs import Checkpoint, Recorder, RunSpec, StoreReader, list_checkpoints, read_checkpoint
 from qfix.runs.recorder import CHECKPOINT_SECONDS
 from qfix.runs.schema import LONGEST_MESSAGE, plain_text
-from qfix.runs.spec import STORE, survives_json, versions
+from qfix.runs.spec import COMPUTING, STORE, survives_json, versions
 from qfix.tracking import check_trackers
 from qfix.workers import check_workers
 
@@ -81,15 +82,18 @@ def train(
     Args:
         env: an id of Gymnasium's registry, a function that makes an environment, or an environment, of which
             every seed gets a copy.
-        algorithm: its name; None chooses by the observation space (`q_learning` in a table, `sarsa_lambda` on
-            tiles).
-        total_steps: environment steps of each seed, exactly; None for the trainer's own default.
+        algorithm: its name; None chooses by the observation space (`q_learning` in a table where it is discrete,
+            else `dqn`).
+        total_steps: environment steps of each seed, exactly; where they are made in units of several environments,
+            rounded up to whole units. None for the trainer's own default.
         seeds: a count n for 0..n-1, or a list of whole numbers. Each is an independent run.
         env_kwargs: options of the environment; only with an id.
         out: folder in which to keep the run while it is trained, new or empty: `load` and `resume` take it up again,
             whatever has stopped it. None keeps it in memory.
         progress: True for a progress bar on a terminal, or a function of (steps done, steps in all, seconds).
-        driver: "compiled", "live", or "auto": compiled where the environment has a table of transitions.
+        driver: of learners on tables "compiled", "live", or "auto": compiled where the environment has a table of
+            transitions; of learners on networks "device", "host", or "auto": device where it is written in JAX, has
+            such a twin, or has a table of transitions.
         snapshot_episodes: keep a copy of the first seed's action values when these episodes are over.
         require_convergence: warn unless the step size satisfies the Robbins-Monro conditions.
         features: (S, K) linear features of discrete observations, in place of a table.
@@ -104,7 +108,8 @@ def train(
         workers: processes that train seeds at the same time, each seed in its own; 1 for this process alone. None
             takes one for each core where that is quicker: live, with several seeds, an environment by its id, and
             more than some seconds to go. Results do not depend on it.
-        options: of the algorithm, such as gamma, alpha and epsilon; `qfix train ENV ALGORITHM --help` lists them.
+        options: of the algorithm, such as gamma, alpha and epsilon; `qfix train ENV ALGORITHM --help` lists them. Those
+            that are not given are the defaults, or of `qfix.presets` where it has the environment.
 
     Returns:
         A Run.
@@ -128,7 +133,7 @@ def train(
     make = env_maker(env, env_kwargs, len(seed_list))
     made = env if isinstance(env, gymnasium.Env) else make()
     name = algorithm or choose_algorithm(made.observation_space)
-    config = make_config(name, options)
+    config = make_config(name, {**preset(made.spec.id if made.spec else None, name), **options})
     model = model_for(made, config.gamma, driver)
     trainer = trainer_class(name)(
         config,
@@ -158,6 +163,7 @@ def train(
         metrics_every=metrics_every or _metrics_every(trainer.total_steps, trainer.driver),
         snapshot_episodes=tuple(sorted(set(snapshot_episodes))),
         eval_episodes=EVAL_EPISODES if eval_episodes is None else eval_episodes,
+        versions=versions((*COMPUTING, *trainer.computed_with)),
         env_given="id" if by_id and survives_json(kwargs) else "object",
     )
     build = seed_trainer_for(spec, env, env_kwargs, features, step_time_limit)
@@ -223,7 +229,7 @@ def load(
         warnings.warn(
             f"A checkpoint of {path} is damaged, and the one before it is used. {line}", stacklevel=2
         )
-    changed = spec.version_differences(dataclasses.replace(spec, versions=versions()))
+    changed = spec.version_differences(dataclasses.replace(spec, versions=versions(spec.versions)))
     if changed:
         told = f"{path} was made with other versions ({', '.join(changed)} now)"
         warnings.warn(f"{told}: it goes on, but perhaps not to the bit.", stacklevel=2)

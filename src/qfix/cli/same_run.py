@@ -68,9 +68,10 @@ def _asked(
     """The spec of the run that would be begun; its algorithm and environment are those of the kept one."""
     from qfix.assembly import known_model, make_config
     from qfix.envs.make import make_env
+    from qfix.presets import preset
 
     spec = kept.spec
-    config = make_config(spec.algorithm, options)
+    config = make_config(spec.algorithm, {**preset(spec.env, spec.algorithm), **options})
     try:
         model = known_model(made, config.gamma)
     except ModelError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
@@ -136,6 +137,10 @@ class DeepConfig(ABC):
             return self
         fall = max(1, int(total_steps * self.usual_epsilon_share))
         return dataclasses.replace(self, epsilon=Linear(1.0, self.usual_epsilon_end, fall))
+
+    def settled_as(self, kept: Mapping[str, Any], total_steps: int) -> Self:
+        """The same options with the defaults filled in as in a run whose options are kept in JSON form."""
+        return self.settled(total_steps)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form: every option, as it is written on the command line."""

@@ -28,6 +28,8 @@ class NetworkPolicy:
         observation_space, action_space: of the environment.
     """
 
+    takes_masks = True
+
     def __init__(
         self,
         network: QNetwork,
@@ -122,6 +124,8 @@ class NetworkPolicy:
 
 class BehaviourPolicy:
     """How a learner acts while it learns: its exploration at one moment, on the values of that moment."""
+
+    takes_masks = True
 
     def __init__(self, greedy: NetworkPolicy, strategy: Any, steps: int) -> None:
         self.greedy = greedy

@@ -389,6 +389,7 @@ class DeepTrainer:
 
     metric_names = measure.NAMES
     counts_visits = False
+    computed_with = ("jax", "optax")
 
     def measure(self, state: State) -> np.ndarray:
         """(metrics, seeds) values of `metric_names` now."""

@@ -145,7 +145,7 @@ class _Recorded:
 
     def _why(self) -> str:
         spec = self.spec
-        changed = spec.version_differences(dataclasses.replace(spec, versions=versions()))
+        changed = spec.version_differences(dataclasses.replace(spec, versions=versions(spec.versions)))
         if changed:
             return f"It was made with other versions ({', '.join(changed)} now): install those to replay it."
         if spec.driver == "live":

@@ -8,7 +8,7 @@ import json
 import math
 import platform
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -31,10 +31,16 @@ LONGEST_TEXT = 1_000_000
 LARGEST_WHOLE = 2**128
 
 
-def versions() -> dict[str, str]:
-    """Versions of what computes the result."""
+COMPUTING = ("qfix", "numpy", "numba", "gymnasium")
+"""What computes the results of every run."""
+
+
+def versions(names: Iterable[str] = COMPUTING) -> dict[str, str]:
+    """Versions of what computes the result: of Python, and of these packages."""
     found = {"python": platform.python_version()}
-    for name in ("qfix", "numpy", "numba", "gymnasium"):
+    for name in names:
+        if name == "python":
+            continue
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

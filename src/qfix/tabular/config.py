@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
@@ -134,6 +135,14 @@ class TabularConfig(ABC):
         config = dataclasses.replace(self, alpha=alpha, epsilon=epsilon, store=kept)
         config.check_store(store)
         return config
+
+    def settled_as(self, kept: Mapping[str, Any], total_steps: int) -> Self:
+        """The same options with the defaults filled in as in a run whose options are kept in JSON form.
+
+        Raises:
+            OptionError: the options do not fit its store.
+        """
+        return self.settled("features" if "features" in kept else str(kept.get("store")), total_steps)
 
     @property
     def history(self) -> int:

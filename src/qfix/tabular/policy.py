@@ -24,6 +24,8 @@ class TablePolicy:
         weights: the values of a table, (S, A) or (rows, A); the weights of tiles or features.
     """
 
+    takes_masks = False
+
     def __init__(
         self,
         weights: np.ndarray,
@@ -130,6 +132,8 @@ class TablePolicy:
 
 class BehaviourPolicy:
     """How a learner acts while it learns: its exploration strategy at one moment, on the values of that moment."""
+
+    takes_masks = False
 
     def __init__(self, greedy: TablePolicy, chances_of: Callable[[Any], np.ndarray]) -> None:
         self.greedy = greedy

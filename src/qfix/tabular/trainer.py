@@ -241,6 +241,7 @@ class TabularTrainer:
 
     metric_names = measure.NAMES
     counts_visits = True
+    computed_with = ()
 
     def measure(self, state: State) -> np.ndarray:
         """(metrics, seeds) values of `metric_names` now; begins a new count of exploratory actions."""

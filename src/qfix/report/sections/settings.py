@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import json
 import shlex
 from typing import Any
 
 from qfix.algorithms import ALGORITHMS
+from qfix.assembly import make_config
 from qfix.errors import QfixError
+from qfix.presets import preset
 from qfix.report.dossier import Dossier
 from qfix.report.markup import Child, Html, escaped, joined, section, table, tag
 from qfix.runs import RunSpec
@@ -90,12 +91,9 @@ def default_options(spec: RunSpec) -> dict[str, Any]:
     """The options that the algorithm would have had without being told, in JSON form; empty where it is not known."""
     if spec.algorithm not in ALGORITHMS:
         return {}
-    config = importlib.import_module(ALGORITHMS[spec.algorithm].module).Config()
-    store = spec.config.get("store")
-    if "features" in spec.config:
-        store = "features"
+    config = make_config(spec.algorithm, preset(spec.env, spec.algorithm))
     try:
-        usual: dict[str, Any] = config.settled(store, spec.total_steps).to_dict()
+        usual: dict[str, Any] = config.settled_as(spec.config, spec.total_steps).to_dict()
     except QfixError:
         usual = config.to_dict()
     return usual
