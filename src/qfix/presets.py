@@ -10,7 +10,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-PRESETS: dict[tuple[str, str], dict[str, Any]] = {}
+_SEVERAL_STEPS = {"double": True, "n_step": 3}
+
+PRESETS: dict[tuple[str, str], dict[str, Any]] = {
+    ("CartPole-v1", "dqn"): _SEVERAL_STEPS,
+    ("Acrobot-v1", "dqn"): _SEVERAL_STEPS,
+    ("MountainCar-v0", "dqn"): {
+        "double": True,
+        "n_step": 5,
+        "learning_rate": 1e-3,
+        "batch_size": 128,
+        "buffer_size": 50_000,
+        "train_every": 4,
+        "gradient_steps": 2,
+        "target_every": 600,
+        "tau": 1.0,
+        "epsilon": "Linear(1, 0.05, 60_000)",
+    },
+    ("LunarLander-v3", "dqn"): {
+        "double": True,
+        "n_step": 3,
+        "num_envs": 4,
+        "gradient_steps": 2,
+        "batch_size": 128,
+        "epsilon": "Linear(1, 0.05, 60_000)",
+    },
+}
 
 
 def preset(env_id: str | None, algorithm: str) -> Mapping[str, Any]:

@@ -38,7 +38,7 @@ def test_the_version_is_printed(qfix_command):
         (
             ["zzz"],
             2,
-            "'zzz'. There are: train, resume, evaluate, compare, report, play, replay, solve, list.",
+            "'zzz'. There are: train, resume, evaluate, compare, report, play, replay, export, solve, list.",
         ),
         (["--seeds"], 2, "There is no option '--seeds'"),
         (["list", "algoritms"], 2, "There is no list 'algoritms'. Did you mean 'algorithms'?"),

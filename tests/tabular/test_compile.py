@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from qfix.mdp import FiniteMDP
-from qfix.tabular._compile import LOCK, _locked, kernel
+from qfix.mdp.cached import LOCK, _locked
+from qfix.tabular._compile import kernel
 from qfix.tabular.trainer import TabularTrainer
 
 SOURCE = """

@@ -29,6 +29,7 @@ COMMANDS: dict[str, Command] = {
     "report": Command("a run as one self-contained page", "qfix.cli.report"),
     "play": Command("watch a learned policy, on the terminal or as a film", "qfix.cli.play"),
     "replay": Command("a training episode again, step by step", "qfix.cli.replay"),
+    "export": Command("a learned policy as an ONNX model, or as arrays", "qfix.cli.export"),
     "solve": Command("exact values and policy of an environment, certified", "qfix.cli.solve"),
     "list": Command("environments, algorithms and runs", "qfix.cli.listing"),
 }

@@ -32,7 +32,7 @@ class DeepConfig(ABC):
 
     gamma: float = 0.99
     """Discount of future rewards, in [0, 1]; 1 only where episodes end."""
-    learning_rate: Schedule | float | str = 1e-3
+    learning_rate: Schedule | float | str = 5e-4
     """Step size of the optimiser, such as 3e-4 or "Linear(1e-3, 0, 100_000)", over environment steps."""
     epsilon: Schedule | float | str | None = None
     """Probability of a random action, such as 0.1 or "Linear(1, 0.05, 10_000)", over environment steps."""
@@ -42,7 +42,7 @@ class DeepConfig(ABC):
     """Environments stepped together."""
     network: Literal["auto", "mlp", "minatar", "nature", "impala"] = "auto"
     """Torso of the network; auto: convolutional for images, small ones as in MinAtar, else fully connected."""
-    hidden: tuple[int, ...] = (64, 64)
+    hidden: tuple[int, ...] = (128, 128)
     """Widths of the fully connected layers; of a convolutional network only the last counts."""
     layer_norm: bool = False
     """Normalise layers."""

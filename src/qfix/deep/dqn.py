@@ -25,21 +25,11 @@ import jax.numpy as jnp
 
 from qfix.core import losses, td
 from qfix.core._array import take_last
-from qfix.deep.acting import draw, probabilities
 from qfix.deep.config import DeepConfig, require_by_step
 from qfix.deep.data import Replay
 from qfix.deep.layers import Weights
-from qfix.deep.learner import Learner, Rates, Report, Setup, allowed_q
-from qfix.deep.targets import (
-    Next,
-    categorical_target,
-    distributional_loss,
-    greedy_next,
-    mean_of,
-    munchausen_next,
-    quantile_target,
-    scalar_target,
-)
+from qfix.deep.learner import Learner, Rates, Report, Setup
+from qfix.deep.targets import distributional_loss, drawn_levels, mean_of, next_step, target_of
 from qfix.errors import option_error
 from qfix.explore import Greedy, Linear, Schedule, scheduled_within
 from qfix.explore.options import require_choice, require_fraction, require_positive, require_whole
@@ -94,29 +84,24 @@ class Config(DeepConfig):
     """Munchausen: temperature of its policy, above 0."""
     loss: Literal["huber", "squared"] = "huber"
     """Loss of the TD error: quadratic up to 1 and then linear, or quadratic."""
+    memory: Literal["auto", "ram", "disk"] = "auto"
+    """Where remembered steps are kept by the host driver; auto: in a file where memory would become scarce."""
 
     def check(self) -> None:
         """Check the options of DQN."""
         owner = self.owner
-        for name, least in (
-            ("batch_size", 1),
-            ("buffer_size", 1),
-            ("learning_starts", 0),
-            ("train_every", 1),
-            ("gradient_steps", 1),
-            ("target_every", 1),
-            ("n_step", 1),
-            ("atoms", 2),
-        ):
-            require_whole(owner, name, getattr(self, name), least, f"Use {name}={getattr(Config, name)}.")
+        for name in ("batch_size", "buffer_size", "train_every", "gradient_steps", "target_every", "n_step"):
+            require_whole(owner, name, getattr(self, name), 1, f"Use {name}={getattr(Config, name)}.")
+        require_whole(owner, "learning_starts", self.learning_starts, 0, "Use learning_starts=1_000.")
+        require_whole(owner, "atoms", self.atoms, 2, "Use atoms=51.")
         for name in ("double", "dueling", "prioritized", "noisy", "munchausen"):
             require_choice(owner, name, getattr(self, name), (True, False))
         require_choice(owner, "target", self.target, ("q_learning", "sarsa", "expected_sarsa"))
         require_choice(owner, "distribution", self.distribution, ("none", "c51", "qr", "iqn"))
         require_choice(owner, "loss", self.loss, ("huber", "squared"))
-        require_fraction(owner, "tau", self.tau, "Use tau=0.005.")
+        for name, remedy in (("tau", "Use tau=0.005."), ("priority_exponent", "Use priority_exponent=0.6.")):
+            require_fraction(owner, name, getattr(self, name), remedy)
         require_positive(owner, "tau", self.tau, "Use tau=0.005.")
-        require_fraction(owner, "priority_exponent", self.priority_exponent, "Use priority_exponent=0.6.")
         require_positive(owner, "temperature", self.temperature, "Use temperature=0.03.")
         if self.priority_beta is not None:
             beta = scheduled_within(self.priority_beta, owner, "priority_beta", 0.0, 1.0, "Use 0.4.")
@@ -176,15 +161,15 @@ def update(
     keys = jax.random.split(key, 5)
     obs, obs_next = setup.view(learner, batch.obs), setup.view(learner, batch.next_obs)
     w_target = setup.weights(learner.target, keys[0])
-    levels, levels_next = _levels(network, batch.action.shape[0], keys[1])
+    levels, levels_next = drawn_levels(network, batch.action.shape[0], keys[1])
 
     out_next = network.outputs(jnp, w_target, obs_next, levels_next)
     q_next = network.q_values(jnp, out_next)
     q_select = q_next
     if config.double or config.target != "q_learning":
         q_select = network.q(jnp, setup.weights(learner.params, keys[2]), obs_next)
-    step = _next(setup, batch, q_select, q_next, lambda: network.q(jnp, w_target, obs), rates, keys[3])
-    target = jax.lax.stop_gradient(_target(setup, step, out_next))
+    step = next_step(setup, batch, q_select, q_next, lambda: network.q(jnp, w_target, obs), rates, keys[3])
+    target = jax.lax.stop_gradient(target_of(network, step, out_next))
 
     def loss(w: Weights) -> tuple[Array, tuple[Array, Array]]:
         out = network.outputs(jnp, w, obs, levels)
@@ -205,46 +190,3 @@ def update(
     due = learner.updates % config.target_every == 0
     kept = moved if config.target_every == 1 else jnp.where(due, moved, learner.target)
     return learner._replace(target=kept), Report(error, q, value, norm)
-
-
-def _levels(network: Any, size: int, key: Array) -> tuple[Array, Array]:
-    """Levels of the quantiles of a prediction and of its target, drawn anew for every step (iqn)."""
-    if network.distribution != "iqn":
-        return None, None
-    one, other = jax.random.split(key)
-    shape = (size, network.quantiles)
-    return jax.random.uniform(one, shape), jax.random.uniform(other, shape)
-
-
-def _next(
-    setup: Setup, batch: Batch, q_select: Array, q_next: Array, q_here: Any, rates: Rates, key: Array
-) -> Next:
-    config: Any = setup.config
-    mask = batch.mask_next
-    if config.munchausen:
-        return munchausen_next(
-            batch.reward,
-            batch.discount,
-            q_here(),
-            batch.action,
-            allowed_q(q_next, mask),
-            config.temperature,
-            weight=0.9,
-            floor=-1.0,
-        )
-    if config.target == "q_learning":
-        return greedy_next(batch.reward, batch.discount, allowed_q(q_select, mask))
-    chances = probabilities(config.strategy, q_select, rates.exploration, mask)
-    if config.target == "sarsa":
-        taken = draw(chances, jax.random.uniform(key, chances.shape[:1]))
-        chances = jax.nn.one_hot(taken, chances.shape[-1])
-    return Next(batch.reward, batch.discount, chances, None)
-
-
-def _target(setup: Setup, step: Next, out_next: Array) -> Array:
-    network = setup.network
-    if network.distribution == "none":
-        return scalar_target(step, out_next)
-    if network.distribution == "c51":
-        return categorical_target(step, out_next, network.support)
-    return quantile_target(step, out_next)

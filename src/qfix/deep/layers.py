@@ -18,6 +18,8 @@ import numpy as np
 
 Array = Any
 
+EPSILON = np.float32(1e-5)  # added to the variance of a normalised row
+
 
 class Entry(NamedTuple):
     """A named array among the weights."""
@@ -134,9 +136,13 @@ def linear(xp: Any, w: Weights, name: str, x: Array) -> Array:
 
 def layer_norm(xp: Any, w: Weights, name: str, x: Array) -> Array:
     """Each row to mean 0 and variance 1, then scale and shift. Source: Ba et al. (2016), Layer normalization."""
-    centred = x - xp.mean(x, axis=-1, keepdims=True)
-    variance = xp.mean(centred * centred, axis=-1, keepdims=True)
-    return centred / xp.sqrt(variance + np.float32(1e-5)) * w[f"{name}.scale"] + w[f"{name}.shift"]
+    if xp is not np:
+        from qfix.deep.gradients import scaled_rows
+
+        return scaled_rows(x, w[f"{name}.scale"], w[f"{name}.shift"])
+    centred = x - np.mean(x, axis=-1, keepdims=True)
+    variance = np.mean(centred * centred, axis=-1, keepdims=True)
+    return centred / np.sqrt(variance + EPSILON) * w[f"{name}.scale"] + w[f"{name}.shift"]
 
 
 def relu(xp: Any, x: Array) -> Array:
@@ -148,13 +154,12 @@ def conv(xp: Any, w: Weights, name: str, x: Array, stride: int, same: bool = Fal
     """A convolution of (..., H, W, C), "valid", or with an output of the same size."""
     kernel, bias = w[f"{name}.weight"], w[f"{name}.bias"]
     if xp is not np:
-        from jax import lax
+        from qfix.deep.convolution import convolved
 
-        padding = "SAME" if same else "VALID"
         flat = x.reshape((-1, *x.shape[-3:]))
-        y = lax.conv_general_dilated(
-            flat, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
-        )
+        if same:
+            flat = xp.pad(flat, [(0, 0), *_pads(flat, kernel.shape[0], stride), (0, 0)])
+        y = convolved(flat, kernel, stride)
         return y.reshape((*x.shape[:-3], *y.shape[1:])) + bias
     side = kernel.shape[0]
     windows = _windows(x, side, stride, same, 0.0)
@@ -176,13 +181,16 @@ def max_pool(xp: Any, x: Array, side: int, stride: int) -> Array:
 def _windows(x: np.ndarray, side: int, stride: int, same: bool, fill: float) -> np.ndarray:
     """(..., H', W', C, side, side) windows of (..., H, W, C)."""
     if same:
-        pads = [(0, 0)] * (x.ndim - 3)
-        for size in x.shape[-3:-1]:
-            total = max((-(-size // stride) - 1) * stride + side - size, 0)
-            pads.append((total // 2, total - total // 2))
+        pads = [(0, 0)] * (x.ndim - 3) + _pads(x, side, stride)
         x = np.pad(x, [*pads, (0, 0)], constant_values=fill)
     windows = np.lib.stride_tricks.sliding_window_view(x, (side, side), axis=(-3, -2))
     return windows[..., ::stride, ::stride, :, :, :]
+
+
+def _pads(x: Array, side: int, stride: int) -> list[tuple[int, int]]:
+    """Padding before and after height and width of (..., H, W, C) for an output of ceil(size / stride)."""
+    totals = [max((-(-size // stride) - 1) * stride + side - size, 0) for size in x.shape[-3:-1]]
+    return [(total // 2, total - total // 2) for total in totals]
 
 
 def output_size(size: int, side: int, stride: int) -> int:

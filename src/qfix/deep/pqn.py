@@ -25,7 +25,6 @@ from qfix.deep.data import Rollout, Steps
 from qfix.deep.layers import Weights
 from qfix.deep.learner import Learner, Rates, Report, Setup, allowed_q, blank_report
 from qfix.deep.shuffling import shuffled
-from qfix.explore import Schedule
 from qfix.explore.options import require_choice, require_fraction, require_whole
 
 Array = Any
@@ -35,8 +34,6 @@ Array = Any
 class Config(DeepConfig):
     """Options of PQN."""
 
-    learning_rate: Schedule | float | str = 5e-4
-    """Step size of the optimiser, such as 3e-4 or "Linear(1e-3, 0, 100_000)", over environment steps."""
     num_envs: int = 16
     """Environments stepped together."""
     layer_norm: bool = True

@@ -8,15 +8,19 @@ by it, as in Vieillard et al. (2020), Munchausen reinforcement learning, appendi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from qfix.core import losses, policies, td
 from qfix.core._array import take_last
-from qfix.deep.learner import allowed_q
+from qfix.deep.acting import draw, probabilities
+from qfix.deep.learner import Rates, Setup, allowed_q
 from qfix.deep.network import QNetwork
+from qfix.replay.batch import Batch
 
 Array = Any
 
@@ -102,6 +106,62 @@ def mean_of(network: QNetwork, output: Array) -> Array:
     return jnp.mean(output, axis=-1)
 
 
-def masked(q: Array, mask: Array | None) -> Array:
-    """Values (B, A) by which a next action is chosen."""
-    return allowed_q(q, mask)
+def drawn_levels(network: QNetwork, size: int, key: Array) -> tuple[Array, Array]:
+    """(B, K) levels of the quantiles of a prediction, and of its target, drawn anew for every step; None but for
+    iqn."""
+    if network.distribution != "iqn":
+        return None, None
+    one, other = jax.random.split(key)
+    shape = (size, network.quantiles)
+    return jax.random.uniform(one, shape), jax.random.uniform(other, shape)
+
+
+def next_step(
+    setup: Setup,
+    batch: Batch,
+    q_select: Array,
+    q_next: Array,
+    q_here: Callable[[], Array],
+    rates: Rates,
+    key: Array,
+) -> Next:
+    """What the options say of a batch's next observations.
+
+    Args:
+        setup: the options.
+        batch: B steps.
+        q_select: (B, A) values by which the next action is chosen.
+        q_next: (B, A) values of the target network at the next observations.
+        q_here: gives its values (B, A) at the observations, which only Munchausen needs.
+        rates: of this moment.
+        key: to draw SARSA's next action.
+    """
+    config: Any = setup.config
+    mask = batch.mask_next
+    if config.munchausen:
+        return munchausen_next(
+            batch.reward,
+            batch.discount,
+            q_here(),
+            batch.action,
+            allowed_q(q_next, mask),
+            config.temperature,
+            weight=0.9,
+            floor=-1.0,
+        )
+    if config.target == "q_learning":
+        return greedy_next(batch.reward, batch.discount, allowed_q(q_select, mask))
+    chances = probabilities(config.strategy, q_select, rates.exploration, mask)
+    if config.target == "sarsa":
+        taken = draw(chances, jax.random.uniform(key, chances.shape[:1]))
+        chances = jax.nn.one_hot(taken, chances.shape[-1])
+    return Next(batch.reward, batch.discount, chances, None)
+
+
+def target_of(network: QNetwork, step: Next, out_next: Array) -> Array:
+    """(B,) target, or (B, K) of a distribution, from the target network's `outputs` at the next observations."""
+    if network.distribution == "none":
+        return scalar_target(step, out_next)
+    if network.distribution == "c51":
+        return categorical_target(step, out_next, network.support)
+    return quantile_target(step, out_next)

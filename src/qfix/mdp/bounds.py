@@ -22,10 +22,10 @@ Undiscounted. Where β = 1 the bracket of `qfix.mdp.episodic` takes over.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
 from qfix.errors import ModelError
+from qfix.mdp.cached import cached
 from qfix.mdp.model import FiniteMDP
 
 _UNIT = 2.0**-53
@@ -67,7 +67,7 @@ def residual_target(tol: float, beta: float, slack: float) -> float:
     return max((tol - slack) * (1.0 - beta) / beta - slack, 2.0 * slack)
 
 
-@numba.njit(cache=True, nogil=True)
+@cached(nogil=True)
 def _likeliest_to_go_on(indptr, probability, terminated):
     """The largest probability of not terminating, and its row."""
     top = -1.0

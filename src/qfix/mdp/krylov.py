@@ -11,9 +11,10 @@ Where BiCGSTAB breaks down or stalls, SuperLU solves the system directly and is 
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 import scipy.sparse as sp
+
+from qfix.mdp.cached import cached
 
 MAX_ITERATIONS = 2_000
 
@@ -88,7 +89,7 @@ def _direct(
     return x, residual
 
 
-@numba.njit(cache=True, nogil=True)
+@cached(nogil=True)
 def _apply(indptr, indices, data, x, y):
     """y ← (I - M) x."""
     for i in range(len(y)):
@@ -98,7 +99,7 @@ def _apply(indptr, indices, data, x, y):
         y[i] = x[i] - total
 
 
-@numba.njit(cache=True, nogil=True)
+@cached(nogil=True)
 def _sweep(indptr, indices, data, b, z):
     """z ← (lower triangle of I - M)⁻¹ b."""
     for i in range(len(b)):
@@ -113,7 +114,7 @@ def _sweep(indptr, indices, data, b, z):
         z[i] = total / diagonal if diagonal > 0.0 else total
 
 
-@numba.njit(cache=True, nogil=True)
+@cached(nogil=True)
 def _dot(x, y):
     total = 0.0
     for i in range(len(x)):
@@ -121,7 +122,7 @@ def _dot(x, y):
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@cached(nogil=True)
 def bicgstab(indptr, indices, data, b, x, tol, max_iterations):
     """Improve `x` in place until the recursive residual is below `tol`; returns the iterations used.
 

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from qfix.mdp.cached import cached
 from qfix.mdp.model import FiniteMDP
 
 _WIDEST = 4
@@ -75,7 +75,7 @@ def layout(mdp: FiniteMDP, order: np.ndarray | None = None) -> Layout:
     return Layout(width, indptr, next_state, probability, reward, mdp.n_states, mdp.n_actions)
 
 
-@numba.njit(cache=True, error_model="numpy")
+@cached(error_model="numpy")
 def expected(t, row, v):
     """Σ_i p_i v(s'_i) over the outcomes of a row; `v` is (S+1,) with v[S] = 0."""
     total = 0.0
@@ -89,7 +89,7 @@ def expected(t, row, v):
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@cached(nogil=True)
 def _pad(indptr, nexts, ps, terminated, order, place, width, n_actions, next_state, probability):
     n_states = len(order)
     j = 0
@@ -105,7 +105,7 @@ def _pad(indptr, nexts, ps, terminated, order, place, width, n_actions, next_sta
                 j += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@cached(nogil=True)
 def _gather(indptr, nexts, ps, terminated, row, place, new_indptr, next_state, probability):
     n_states = len(place)
     for i in range(len(row)):

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from qfix.mdp.cached import cached
 from qfix.mdp.inline import inlined
 from qfix.mdp.model import FiniteMDP
 
@@ -182,7 +182,7 @@ def draw_start(table, u):
     return np.int64(table.start_state[k, 0 if x - k < table.start_threshold[k] else 1])
 
 
-@numba.njit(cache=True)
+@cached
 def _fill_alias(indptr, probability, columns, threshold, outcome):
     """Vose's two stacks, row by row. Padding columns have probability 0 and give all their width away."""
     scaled = np.empty(columns)

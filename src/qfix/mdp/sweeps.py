@@ -10,13 +10,13 @@ over-relaxation): v ← v + ω (T v - v). Values are (S+1,) with 0 in the last s
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from qfix.mdp.cached import cached
 from qfix.mdp.layout import expected
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@cached(nogil=True, error_model="numpy")
 def optimality(t, gamma, v, out, policy):
     """out ← T v, policy ← the first greedy action; returns max |T v - v|."""
     residual = 0.0
@@ -36,7 +36,7 @@ def optimality(t, gamma, v, out, policy):
     return residual
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@cached(nogil=True, error_model="numpy")
 def action_values(t, gamma, v, q, best, policy):
     """q(s, a) ← r(s, a) + γ Σ p v, best ← max_a q, policy ← the first action to attain it; max |best - v|."""
     residual = 0.0
@@ -52,7 +52,7 @@ def action_values(t, gamma, v, q, best, policy):
     return residual
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@cached(nogil=True, error_model="numpy")
 def gauss_seidel_sweep(t, gamma, v, policy, relaxation, forward):
     """In place v(s) ← v(s) + ω ((T v)(s) - v(s)), policy ← greedy; returns the largest |T v - v| met."""
     residual = 0.0
@@ -73,7 +73,7 @@ def gauss_seidel_sweep(t, gamma, v, policy, relaxation, forward):
     return residual
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@cached(nogil=True, error_model="numpy")
 def policy_sweep(t, gamma, v, policy, relaxation, forward):
     """In place v(s) ← v(s) + ω ((T_π v)(s) - v(s)); returns the largest |T_π v - v| met."""
     residual = 0.0
@@ -87,7 +87,7 @@ def policy_sweep(t, gamma, v, policy, relaxation, forward):
     return residual
 
 
-@numba.njit(cache=True, nogil=True, error_model="numpy")
+@cached(nogil=True, error_model="numpy")
 def soft_optimality(t, gamma, temperature, terminal, v, out):
     """out ← τ log Σ_a exp(q(s, a) / τ), 0 in terminal states; `out` may be v. Returns the largest change."""
     residual = 0.0

@@ -1,8 +1,8 @@
 """Observations that are stacks of k frames, each frame kept once and stacks rebuilt when sampled.
 
-A stack is the k last frames of its episode, oldest first on the last axis; before the k-th step, the first frame of the
-episode stands in for those that are missing (Gymnasium's FrameStackObservation with its padding "reset", and the frames
-moved to the last axis).
+A stack is the k last frames of its episode, oldest first, on the first axis of an observation or on the last; before
+the k-th step, the first frame of the episode stands in for those that are missing. On the first axis that is what
+Gymnasium's FrameStackObservation gives with its padding "reset".
 
 A row keeps the newest frame of its obs. That of its next_obs is the next row's, or, where the episode ended, in a queue
 of final frames, or, in the newest row, in an array of its own. There are k − 1 more rows of frames than the memory has,
@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numba
 import numpy as np
 
 from qfix.errors import option_error
+from qfix.mdp.cached import cached
 from qfix.replay.check import require, take_array, take_count
 from qfix.replay.pairs import new_array
 from qfix.replay.windows import Drawn, Ring, walk
@@ -32,16 +32,24 @@ class Frames:
     Args:
         rows: R.
         n_envs: N.
-        shape: of one observation, (..., k).
+        shape: of one observation, (..., k) or (k, ...).
         dtype: of one observation.
         folder: where to map the ring to a file; None keeps it in memory.
+        first: whether the frames are the first axis, and not the last.
     """
 
     def __init__(
-        self, rows: int, n_envs: int, shape: tuple[int, ...], dtype: np.dtype, folder: Path | None
+        self,
+        rows: int,
+        n_envs: int,
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        folder: Path | None,
+        first: bool = False,
     ) -> None:
-        self._n_envs, self._shape, self._k, self._rows = n_envs, shape, shape[-1], rows
-        size = int(np.prod(shape[:-1]))
+        self._n_envs, self._shape, self._rows, self._first = n_envs, shape, rows, first
+        self._k = shape[0] if first else shape[-1]
+        size = int(np.prod(shape)) // self._k
         self._ring_rows = rows + self._k - 1
         self._ring = new_array((self._ring_rows * n_envs, size), dtype, folder, "frames")
         self._newest = np.zeros((n_envs, size), dtype)
@@ -62,8 +70,8 @@ class Frames:
                 episode starts.
         """
         n, k = self._n_envs, self._k
-        stacks = obs.reshape(n, -1, k)
-        frames, following = stacks[..., -1], next_obs.reshape(n, -1, k)[..., -1]
+        stacks = self._by_frame(obs.reshape(n, -1))
+        frames, following = stacks[:, -1], self._by_frame(next_obs.reshape(n, -1))[:, -1]
         self._check_stacks(stacks, frames)
         place = slice(row * n, (row + 1) * n)
         drop = int(np.count_nonzero(self._final[place] >= 0))
@@ -80,13 +88,23 @@ class Frames:
 
     def gather(self, ring: Ring, drawn: Drawn) -> tuple[np.ndarray, np.ndarray]:
         """Walk the windows of a draw; obs and next_obs (B, ...)."""
-        shape = (len(drawn.index), self._ring.shape[1], self._k)
+        shape = (len(drawn.index), self._k * self._ring.shape[1])
         obs, next_obs = np.empty(shape, self._ring.dtype), np.empty(shape, self._ring.dtype)
         newest = (self._at - 1) % self._ring_rows
         finding = (self._newest, self._earlier, self._final, self._queue)
-        _gather(ring, drawn, self._ring, newest, *finding, obs, next_obs)
+        _gather(ring, drawn, self._ring, newest, *finding, self._by_frame(obs), self._by_frame(next_obs))
         full = (len(obs), *self._shape)
         return obs.reshape(full), next_obs.reshape(full)
+
+    def break_off(self, row: int, envs: np.ndarray) -> None:
+        """End the newest row's episodes of these environments (N,) bool, at the frames that followed it."""
+        place = slice(row * self._n_envs, (row + 1) * self._n_envs)
+        ended = self._final[place] >= 0
+        self._held -= int(np.count_nonzero(ended))  # the last of the queue: all are put there in order
+        self._final[place] = -1
+        for env in np.flatnonzero(ended | envs):
+            self._final[row * self._n_envs + env] = self._push(self._newest[env])
+        self._starts |= envs
 
     def pack(self, filled: int) -> dict[str, np.ndarray]:
         """Views of what the memory holds; the final frames oldest first."""
@@ -144,6 +162,12 @@ class Frames:
         else:
             self._starts = np.ones(n, np.bool_)
 
+    def _by_frame(self, flat: np.ndarray) -> np.ndarray:
+        """Observations (B, all) as a view (B, k, size), frame by frame."""
+        if self._first:
+            return flat.reshape(len(flat), self._k, -1)
+        return flat.reshape(len(flat), -1, self._k).transpose(0, 2, 1)
+
     def _push(self, frame: np.ndarray) -> int:
         """Append a final frame; its place."""
         length = len(self._queue)
@@ -163,7 +187,7 @@ class Frames:
                 rule = (
                     "must be one frame k times where an episode starts, as Gymnasium's padding 'reset' has it"
                 )
-                fits = (stacks[env] == frames[env][:, None]).all()
+                fits = (stacks[env] == frames[env]).all()
             else:
                 rule = "must go on from the next_obs before it where no episode ended"
                 fits = np.array_equal(frames[env], self._newest[env])
@@ -174,10 +198,10 @@ class Frames:
                 )
 
 
-@numba.njit(cache=True)
+@cached
 def _gather(ring, drawn, frames, at_newest, newest, earlier, final, queue, out, next_out):
     n, rows, ring_rows = ring.n_envs, len(ring.steps) // ring.n_envs, len(frames) // ring.n_envs
-    k = out.shape[2]
+    k = out.shape[1]
     for b in range(len(drawn.index)):
         walk(ring, drawn, b)
         at, last = np.int64(drawn.index[b]), drawn.last[b]
@@ -186,7 +210,7 @@ def _gather(ring, drawn, frames, at_newest, newest, earlier, final, queue, out, 
         for j in range(k):
             source = frames[(row - min(j, earlier[at])) % ring_rows * n + env]
             for i in range(len(source)):
-                out[b, i, k - 1 - j] = source[i]
+                out[b, k - 1 - j, i] = source[i]
         back = (ring.newest - last // n) % rows
         row = (at_newest - back) % ring_rows
         if final[last] >= 0:
@@ -196,8 +220,8 @@ def _gather(ring, drawn, frames, at_newest, newest, earlier, final, queue, out, 
         else:
             source = frames[(row + 1) % ring_rows * n + env]
         for i in range(len(source)):
-            next_out[b, i, k - 1] = source[i]
+            next_out[b, k - 1, i] = source[i]
         for j in range(1, k):
             source = frames[(row - min(j - 1, earlier[last])) % ring_rows * n + env]
             for i in range(len(source)):
-                next_out[b, i, k - 1 - j] = source[i]
+                next_out[b, k - 1 - j, i] = source[i]

@@ -32,7 +32,8 @@ class HostReplay:
         priority_exponent: α >= 0 of prioritised sampling; None samples uniformly.
         n_actions: A, to keep masks of the actions allowed at next_obs; None keeps none.
         folder: map the observations to files there, which are written anew; None keeps them in memory.
-        frame_stack: k, where an observation is a stack of k frames on its last axis: each frame is kept once.
+        frame_stack: k, where an observation is a stack of k frames: each frame is kept once.
+        frames_first: whether the frames are its first axis, and not its last.
 
     Raises:
         OptionError: an option is out of range.
@@ -49,17 +50,20 @@ class HostReplay:
         n_actions: int | None = None,
         folder: str | Path | None = None,
         frame_stack: int | None = None,
+        frames_first: bool = False,
     ) -> None:
         check_options("HostReplay", capacity, n_envs, n_step, gamma, priority_exponent)
         shape, dtype = tuple(observation[0]), np.dtype(observation[1])
-        _check_kept(shape, n_actions, frame_stack)
+        _check_kept(shape, n_actions, frame_stack, frames_first)
         rows = rows_for(capacity, n_envs)
         self._n_envs, self._rows, self._n_actions = n_envs, rows, n_actions
         self._obs_shape = (n_envs, *shape)
-        keeps = Pairs if frame_stack is None else Frames
-        self._observations: Pairs | Frames = keeps(
-            rows, n_envs, shape, dtype, None if folder is None else Path(folder)
-        )
+        mapped = None if folder is None else Path(folder)
+        self._observations: Pairs | Frames
+        if frame_stack is None:
+            self._observations = Pairs(rows, n_envs, shape, dtype, mapped)
+        else:
+            self._observations = Frames(rows, n_envs, shape, dtype, mapped, frames_first)
         n = rows * n_envs
         self._steps = np.zeros(n, STEP)
         self._fields = {name: self._steps[name].reshape(rows, n_envs) for name in STEP.names or ()}
@@ -115,6 +119,18 @@ class HostReplay:
             sum_tree.assign_block(self._nodes, self._begins, row * n, n, self._largest)
         self._position = (row + 1) % self._rows
         self._filled = min(self._filled + 1, self._rows)
+
+    def break_off(self, envs: np.ndarray) -> None:
+        """Have episodes end, truncated, with the newest row: whoever adds the next has left off and begun anew.
+
+        Args:
+            envs: (N,) bool, in which environments.
+        """
+        if self._filled:
+            newest = (self._position - 1) % self._rows
+            broken = envs & ~self._fields["ended"][newest]
+            self._observations.break_off(newest, broken)
+            self._fields["ended"][newest] |= broken
 
     def sample(self, bits: np.ndarray) -> Sample:
         """A batch by random `bits` (B,) uint32.
@@ -251,13 +267,17 @@ class HostReplay:
         require(fits.all(), "priorities", rule, given[~fits][:8])
 
 
-def _check_kept(shape: tuple[int, ...], n_actions: int | None, frame_stack: int | None) -> None:
+def _check_kept(
+    shape: tuple[int, ...], n_actions: int | None, frame_stack: int | None, frames_first: bool
+) -> None:
     """Raise unless observations and masks can be kept so."""
     if n_actions is not None and not (is_whole(n_actions) and n_actions >= 1):
         rule = "must be a whole number >= 1, or None for no masks"
         raise option_error("HostReplay", "n_actions", rule, n_actions, "Count the actions.")
+    length = shape[:1] if frames_first else shape[-1:]
     if frame_stack is not None and not (
-        is_whole(frame_stack) and 1 <= frame_stack <= 255 and shape[-1:] == (frame_stack,)
+        is_whole(frame_stack) and 1 <= frame_stack <= 255 and length == (frame_stack,)
     ):
-        rule = f"must be in 1..255 and the last axis of an observation, {shape}"
-        raise option_error("HostReplay", "frame_stack", rule, frame_stack, "Put the frames last.")
+        axis = "first" if frames_first else "last"
+        rule = f"must be in 1..255 and the {axis} axis of an observation, {shape}"
+        raise option_error("HostReplay", "frame_stack", rule, frame_stack, f"Put the frames {axis}.")

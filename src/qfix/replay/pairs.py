@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numba
 import numpy as np
 
+from qfix.mdp.cached import cached
 from qfix.replay.check import take_array
 from qfix.replay.windows import Drawn, Ring, walk
 
@@ -46,6 +46,9 @@ class Pairs:
         full = (len(obs), *self._shape)
         return obs.reshape(full), next_obs.reshape(full)
 
+    def break_off(self, row: int, envs: np.ndarray) -> None:
+        """Nothing is to be done: every step has its own next observation."""
+
     def pack(self, filled: int) -> dict[str, np.ndarray]:
         """Views of what `filled` rows hold."""
         held = filled * self._n_envs
@@ -72,7 +75,7 @@ def new_array(shape: tuple[int, int], dtype: np.dtype, folder: Path | None, name
     return np.asarray(np.memmap(folder / f"{name}.bin", dtype, "w+", shape=shape))
 
 
-@numba.njit(cache=True)
+@cached
 def _gather(ring, drawn, obs, next_obs, out, next_out):
     for b in range(len(drawn.index)):
         walk(ring, drawn, b)

@@ -6,9 +6,9 @@ None checks bounds.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from qfix.mdp.cached import cached
 from qfix.mdp.inline import inlined
 from qfix.replay.priorities import FAN_OUT, LEAST, MOST, level_lengths
 
@@ -30,7 +30,7 @@ def _sum_children(nodes, first):
     return (a + b) + (c + d)
 
 
-@numba.njit(cache=True)
+@cached
 def rebuild(nodes, begins):
     """Sum every node anew from the leaves."""
     for level in range(1, len(begins)):
@@ -39,7 +39,7 @@ def rebuild(nodes, begins):
             nodes[here + node] = _sum_children(nodes, below + node * FAN_OUT)
 
 
-@numba.njit(cache=True)
+@cached
 def assign_block(nodes, begins, first, count, value):
     """Set `count` neighbouring leaves, from `first` on, to one value."""
     nodes[first : first + count] = value
@@ -51,7 +51,7 @@ def assign_block(nodes, begins, first, count, value):
             nodes[begins[level] + node] = _sum_children(nodes, begins[level - 1] + node * FAN_OUT)
 
 
-@numba.njit(cache=True)
+@cached
 def assign(nodes, begins, size, index, priority, exponent):
     """Set leaves `index` (B,) to `priority` (B,) ** exponent, clipped; of duplicates the last counts.
 
@@ -75,7 +75,7 @@ def assign(nodes, begins, size, index, priority, exponent):
     return largest, -1
 
 
-@numba.njit(cache=True)
+@cached
 def draw(nodes, begins, bits, index, probability):
     """Stratified draws by `bits` (B,) uint32, into `index` (B,) int32 and `probability` (B,) float32.
 

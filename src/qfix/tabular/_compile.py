@@ -15,12 +15,9 @@ The kernel's signature then holds the classes, is the same in every process, and
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import inspect
-import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import FunctionType
@@ -30,14 +27,10 @@ import numba
 from numba.core import types
 from numba.extending import overload
 
+from qfix.mdp.cached import saved_alone
 from qfix.mdp.inline import OPTIONS
 
-if sys.platform != "win32":
-    import fcntl
-
 _ROOT = Path(__file__).resolve().parent.parent
-
-LOCK = "qfix.lock"  # in the folders of compiled code
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -78,38 +71,9 @@ def kernel(function: Callable[..., Any], label: str) -> Any:
     copy.__module__ = function.__module__
     options: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
     try:
-        return _saved_alone(numba.njit(**options)(copy))
+        return saved_alone(numba.njit(**options)(copy))
     except RuntimeError:  # no folder for the cache can be written
         return numba.njit(**(options | {"cache": False}))(copy)
-
-
-def _saved_alone(loop: Any) -> Any:
-    """A kernel that is put on disk by one process at a time.
-
-    Numba picks the name of a new entry from the index it has read. Two processes that add different signatures of a
-    function at once pick the same name, and one signature then finds the code of the other.
-    """
-    cache = loop._cache
-    save = cache.save_overload
-
-    def save_alone(*entry: Any) -> None:
-        with _locked(cache.cache_path):
-            save(*entry)
-
-    cache.save_overload = save_alone
-    return loop
-
-
-@contextlib.contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    """Alone among all processes; where a system has no such locks, or the folder takes none, as it is."""
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
-            os.makedirs(folder, exist_ok=True)
-            file = stack.enter_context(open(os.path.join(folder, LOCK), "a"))
-            if sys.platform != "win32":
-                fcntl.flock(file, fcntl.LOCK_EX)  # ends with the file, and with the process
-        yield
 
 
 def entry(loop: Any, *example: Any) -> Callable[..., Any]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 
 from qfix.explore import schedule_code
+from qfix.mdp.cached import cached
 from qfix.tabular.agent import EPISODE, STEP, Blueprint
 from qfix.tabular.kernel import Agent
 from qfix.tabular.store import Linear, Sparse
@@ -105,7 +105,7 @@ def _quantiles(errors: np.ndarray, out: np.ndarray) -> None:
         out[5 + k] = errors[low] + (at - low) * (errors[high] - errors[low])
 
 
-@numba.njit(cache=True)
+@cached
 def _errors(updates, out):
     """TD errors of the watched updates; their mean size and that of the steps go to `out`."""
     error = np.empty(len(updates))
@@ -125,7 +125,7 @@ def _errors(updates, out):
     return error[:n]
 
 
-@numba.njit(cache=True)
+@cached
 def _moments(values, rows, out):
     """Least, largest and mean value of the first rows, and the standard deviation."""
     stride = max(1, (rows + SAMPLED_ROWS - 1) // SAMPLED_ROWS)
@@ -154,7 +154,7 @@ def _moments(values, rows, out):
         out[1] = mean
 
 
-@numba.njit(cache=True)
+@cached
 def _coverage(counts, rows, out):
     """Share of pairs with a visit."""
     stride = max(1, (rows + SAMPLED_ROWS - 1) // SAMPLED_ROWS)
