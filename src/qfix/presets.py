@@ -1,8 +1,7 @@
 """Options that suit an environment, where the defaults of an algorithm do not reach far: a literal table.
 
 `qfix.train` and `qfix train` begin with these, and whatever the user says wins. What a run was trained with stands
-in its spec.json, so a later change of this table changes no run that is kept. docs/presets.md has the table with its
-sources.
+in its spec.json, so a later change of this table changes no run that is kept.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_SEVERAL_STEPS = {"double": True, "n_step": 3}
+_SEVERAL_STEPS: dict[str, Any] = {"double": True, "n_step": 3}
 
 PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("CartPole-v1", "dqn"): _SEVERAL_STEPS,
@@ -35,6 +34,16 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "batch_size": 128,
         "epsilon": "Linear(1, 0.05, 60_000)",
     },
+} | {
+    # after the settings of PQN's authors for these games (Gallici et al. 2025), with half as many environments
+    (f"qfix/{game}-v0", "pqn"): {
+        "num_envs": 64,
+        "num_steps": 32,
+        "num_epochs": 2,
+        "lambda_": 0.65,
+        "hidden": (128,),
+    }
+    for game in ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")
 }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from qfix.calibration import Calibration, calibrate
 from qfix.errors import EnvironmentFault, ModelError, is_whole, option_error
 from qfix.evaluation import (
     LONGEST_EPISODE,
@@ -374,6 +375,39 @@ class Run:
             except ModelError:
                 gaps.append(np.inf)
         return np.array(gaps)
+
+    def value_distance(self) -> np.ndarray:
+        """(seeds,) max |q - q*| over the states in which something is decided, and their actions.
+
+        q is in units of reward, whatever scale it was learned in.
+
+        Raises:
+            ModelError: the environment has no finite model.
+        """
+        model = self._known_model()
+        active = ~model.terminal
+        best = self.solution.q[active]
+        found = [
+            np.abs(self.trainer.action_values(self.state, i)[active] / self.trainer.value_scale - best).max()
+            for i in range(len(self.spec.seeds))
+        ]
+        return np.array(found)
+
+    def calibration(self, episodes: int = 20, seed: int = 0) -> Calibration:
+        """Learned values against what greedy episodes earn: over-estimation, and TD errors on steps not trained on.
+
+        Args:
+            episodes: how many a seed.
+            seed: of the episodes.
+
+        Raises:
+            OptionError: fewer than one episode, or no seed.
+        """
+        _check_evaluation(episodes, seed)
+        self.lend()
+        policies = [self.policy(s) for s in self.spec.seeds]
+        gamma: float = self.trainer.config.gamma
+        return calibrate(self.env, policies, gamma, self.trainer.value_scale, episodes, seed)
 
     def _known_model(self) -> FiniteMDP:
         if self.model is None:

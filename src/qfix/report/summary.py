@@ -34,6 +34,8 @@ class Summary:
     """Why there is no evaluation, where there is none."""
     exploratory: Evaluation | None = None
     """Returns of the policies as they act while they learn, if they were asked for."""
+    value_distance: np.ndarray | None = None
+    """(seeds,) max |q - q*| of networks; None of tables, and where no model is known."""
 
     @property
     def training_return(self) -> np.ndarray:
@@ -65,6 +67,7 @@ class Summary:
             "n_failed": len(run.failures),
             "estimates": {name: estimate_dict(found) for name, found in self.estimates.items()},
             "gap": None if self.gap is None else [finite(x) for x in self.gap],
+            "value_distance": None if self.value_distance is None else [finite(x) for x in self.value_distance],
             "baselines": told,
             "versions": run.spec.versions,
         }
@@ -100,7 +103,10 @@ def summarise(
     if not known:
         return Summary(run, found, None, baselines, exploratory=exploring)
     gap = run.optimality_gap()
-    return Summary(run, found, gap, baselines | {"optimal": run.optimum()}, exploratory=exploring)
+    # of a table it says where it has been: what is not visited is as far off as it began
+    distance = None if run.trainer.counts_visits else run.value_distance()
+    told = baselines | {"optimal": run.optimum()}
+    return Summary(run, found, gap, told, exploratory=exploring, value_distance=distance)
 
 
 def run_title(spec: RunSpec) -> str:

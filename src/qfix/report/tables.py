@@ -133,6 +133,10 @@ def _notes(summary: Summary, name: str, training: bool) -> Iterator[str]:
     if summary.gap is not None:
         gamma = summary.run.spec.config["gamma"]
         yield f"gap: to the optimum, exact: J* - J, discounted by gamma {gamma}."
+    if summary.value_distance is not None:
+        low, high = (gap_text(x) for x in (summary.value_distance.min(), summary.value_distance.max()))
+        span = low if low == high else f"{low} to {high}"
+        yield f"values: max |q - q*| over all states and actions {span}, exact."
     yield from _of_seeds(summary)
 
 

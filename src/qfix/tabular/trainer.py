@@ -242,6 +242,7 @@ class TabularTrainer:
     metric_names = measure.NAMES
     counts_visits = True
     computed_with = ()
+    value_scale = 1.0
 
     def measure(self, state: State) -> np.ndarray:
         """(metrics, seeds) values of `metric_names` now; begins a new count of exploratory actions."""
