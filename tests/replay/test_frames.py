@@ -74,6 +74,63 @@ def test_stacks_are_those_the_environment_gave(capacity, n_envs, k, n_step, long
         assert_same(frames.sample(bits), plain.sample(bits))
 
 
+@pytest.mark.parametrize("n_step", [1, 3])
+def test_frames_first_are_the_same_frames(n_step):
+    """As the wrapper gives them."""
+    _, last = memories(23, 2, 4, n_step)
+    first = HostReplay(23, 2, ((4, HEIGHT, WIDTH), np.uint8), n_step, 0.9, frame_stack=4, frames_first=True)
+    for obs, *rest, next_obs in wrapped_steps(2, 4, 60, 7):
+        last.add(obs, *rest, next_obs)
+        first.add(np.moveaxis(obs, -1, 1), *rest, np.moveaxis(next_obs, -1, 1))
+    every = np.arange(last.size, dtype=np.uint32)
+    one, other = first.sample(every), last.sample(every)
+    assert one.batch.obs.flags.c_contiguous
+    moved = {name: np.moveaxis(getattr(one.batch, name), 1, -1) for name in ("obs", "next_obs")}
+    assert_same(one._replace(batch=one.batch._replace(**moved)), other)
+    for name, array in first.pack().items():
+        np.testing.assert_array_equal(array, last.pack()[name], err_msg=name)
+    with pytest.raises(OptionError, match="the first axis"):
+        HostReplay(23, 2, ((HEIGHT, WIDTH, 4), np.uint8), frame_stack=4, frames_first=True)
+
+
+def test_an_episode_that_is_broken_off_ends_as_a_truncated_one():
+    """Every few steps all environments are left in the middle of an episode, or at its end, and begun anew."""
+    rng = np.random.default_rng(1)
+    plain, frames = memories(22, 3, 3, 3)
+    every_one = np.ones(3, bool)
+    frames.break_off(every_one)  # nothing is there to end
+    for _ in range(12):
+        for row in wrapped_steps(3, 3, int(rng.integers(1, 6)), 4):
+            plain.add(*row)
+            frames.add(*row)
+        for kept in (plain, frames):
+            kept.break_off(every_one)
+            kept.break_off(every_one)
+        every = np.arange(plain.size, dtype=np.uint32)
+        assert_same(frames.sample(every), plain.sample(every))
+        _, again = memories(22, 3, 3, 3)
+        again.unpack({name: array.copy() for name, array in frames.pack().items()})
+        assert_same(again.sample(every), plain.sample(every))
+
+
+def test_one_episode_is_broken_off_where_another_has_ended():
+    """The final frames of a row stay in the order of its environments."""
+    plain, frames = memories(20, 3, 2)
+    rows = list(wrapped_steps(3, 2, 60, 1000))
+    t = next(t for t, row in enumerate(rows) if row[4].tolist() == [False, False, True])
+    for row in rows[: t + 1]:
+        frames.add(*row)
+        plain.add(*row)
+    for kept in (plain, frames):
+        kept.break_off(np.array([True, False, False]))
+    assert plain.pack()["ended"].reshape(-1, 3)[t % 7].tolist() == [True, False, True]
+    _, again = memories(20, 3, 2)
+    again.unpack(frames.pack())
+    every = np.arange(plain.size, dtype=np.uint32)
+    for kept in (frames, again):
+        assert_same(kept.sample(every), plain.sample(every))
+
+
 def test_the_twin_agrees_about_stacks():
     _, frames = memories(20, 2, 3, 2)
     twin = Twin(20, 2, 2, 0.9)

@@ -13,6 +13,7 @@ from typing import Any
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator, parse_env_id
 
+from qfix.envs import atari
 from qfix.envs.catalogue import definition_of, entry
 from qfix.envs.registration import register_worlds
 from qfix.envs.table_env import TableEnv
@@ -57,7 +58,8 @@ def make_env(
     Args:
         env: an id of Gymnasium's registry, with or without its version (the newest then), an Atari game's where
             ale-py is installed, "module:Id-v0" to import a module first, an EnvSpec, or an environment, which is
-            returned as it is.
+            returned as it is. An Atari game is preprocessed as the field does it (`qfix.envs.atari`) unless
+            `env_kwargs` has preprocessing=False.
         env_kwargs: options of the environment; only with an id.
 
     Raises:
@@ -77,7 +79,7 @@ def make_env(
     spec = find_spec(env) if isinstance(env, str) else env
     _check_kwargs(spec, kwargs)
     try:
-        return gymnasium.make(spec, **kwargs)
+        return atari.make_game(spec, kwargs) if atari.is_game(spec) else gymnasium.make(spec, **kwargs)
     except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as fault:
         raise EnvironmentFault(
             f"The environment '{spec.id}' needs a package that is not installed. {_remedy(spec, fault)}"
@@ -179,7 +181,8 @@ def _parameters(spec: EnvSpec) -> list[inspect.Parameter]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 creator = load_env_creator(creator)
-        return [] if creator is None else list(inspect.signature(creator).parameters.values())
+        found = [] if creator is None else list(inspect.signature(creator).parameters.values())
+        return [*found, *atari.parameters()] if atari.is_game(spec) else found
     except (ImportError, gymnasium.error.Error, TypeError, ValueError):
         # it cannot be looked into; making it will tell what is wrong
         return [inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)]
