@@ -17,7 +17,7 @@ from qfix.stats import interval
 
 ROWS = {
     "CartPole": ("CartPole-v1", "dqn", 50_000, 475.0),
-    "CartPole-pqn": ("CartPole-v1", "pqn", 50_000, 475.0),
+    "CartPole-pqn": ("CartPole-v1", "pqn", 100_000, 475.0),
     "Acrobot": ("Acrobot-v1", "dqn", 100_000, -90.0),
     "MountainCar": ("MountainCar-v0", "dqn", 150_000, -115.0),
     "LunarLander": ("LunarLander-v3", "dqn", 300_000, 200.0),

@@ -15,8 +15,10 @@ import gymnasium
 import numpy as np
 import pytest
 
-from qfix.algorithms import ALGORITHMS
+from qfix.algorithms import ALGORITHMS, names_of
 from qfix.cli import main
+from qfix.deep import measure
+from qfix.deep.config import DeepConfig
 from qfix.envs import register_worlds
 from qfix.mdp import FiniteMDP
 from qfix.tabular import q_learning
@@ -180,10 +182,32 @@ def test_a_new_algorithm_needs_one_file_for_every_store_and_driver(careful_q, en
 def test_the_table_of_algorithms_is_complete_and_true():
     text = (ROOT / "docs" / "algorithms.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \|[^|]*\|([^|]*)\|([^|]*)\|[^|]*\|$", text, flags=re.M)
-    assert sorted(name for name, *_ in rows) == sorted(ALGORITHMS)
+    assert sorted(name for name, *_ in rows) == sorted(names_of("tabular"))
     shared = {f.name for f in fields(TabularConfig)}
     for name, options, stores in rows:
         config = importlib.import_module(ALGORITHMS[name].module).Config
         assert set(re.findall(r"`(\w+)`", options)) == {f.name for f in fields(config)} - shared
         assert set(re.findall(r"\w+", stores)) - {"TDC"} == set(config.stores)
         assert ("TDC" in stores) == ("tdc" in config.gradients)
+
+
+def test_the_pages_have_every_network_learner_and_its_options():
+    text = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| `(\w+)` (?:\|[^|\n]*){2}\|([^|\n]*)\|[^|\n]*\|$", text, flags=re.M)
+    rows = {name: options for name, options in found if name in ALGORITHMS}
+    assert sorted(rows) == sorted(names_of("deep"))
+    told = set(re.findall(r"`(\w+)[`=]", text))
+    shared = {f.name for f in fields(DeepConfig)}
+    for name, options in rows.items():
+        own = {f.name for f in fields(importlib.import_module(ALGORITHMS[name].module).Config)} - shared
+        assert own <= told
+        if "those" not in options:  # that are told below the table
+            assert set(re.findall(r"`(\w+)`", options)) == own
+    assert shared - {"gamma"} <= told
+
+
+def test_the_metrics_of_networks_are_all_told():
+    text = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`(\w+)`", text))
+    told |= {f"td_error{quantile}" for quantile in told if quantile.startswith("_p")}
+    assert set(measure.NAMES) <= told

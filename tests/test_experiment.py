@@ -114,7 +114,7 @@ def test_spaces_that_do_not_fit_are_named_with_a_remedy():
     with pytest.raises(qfix.SpaceError, match="must be Discrete"):
         qfix.train("Pendulum-v1")
     with pytest.raises(qfix.SpaceError, match="tile_range="):
-        qfix.train("CartPole-v1")
+        qfix.train("CartPole-v1", "sarsa_lambda")
 
 
 @pytest.mark.parametrize("kind", ["taken", "a file", "under a file"])
@@ -232,7 +232,7 @@ def test_a_fault_carries_the_run_and_keeps_it(tmp_path, monkeypatch):
 
 def test_the_observation_space_decides():
     assert choose_algorithm(gymnasium.spaces.Discrete(3)) == "q_learning"
-    assert choose_algorithm(gymnasium.spaces.Box(0, 1, (2,))) == "sarsa_lambda"
+    assert choose_algorithm(gymnasium.spaces.Box(0, 1, (2,))) == "dqn"
 
 
 def test_a_model_is_known_through_wrappers_that_change_nothing():

@@ -78,8 +78,8 @@ def test_results_do_not_depend_on_the_number_of_workers(n, tmp_path):
     """Tiles, an episode that goes on at the end, snapshots of the first seed."""
     options = {"total_steps": 1_500, "seeds": [4, 0, 9], "metrics_every": 400, "snapshot_episodes": [1, 3, 5]}
     options |= {"eval_episodes": 2}
-    one = qfix.train("MountainCar-v0", **options, workers=1, out=tmp_path / "one")
-    other = qfix.train("MountainCar-v0", **options, workers=n, out=tmp_path / "other")
+    one = qfix.train("MountainCar-v0", "sarsa_lambda", **options, workers=1, out=tmp_path / "one")
+    other = qfix.train("MountainCar-v0", "sarsa_lambda", **options, workers=n, out=tmp_path / "other")
     assert len(one.snapshots) == 3
     assert isinstance(other.trainer, type(one.trainer))
     assert_alike(one, other)
@@ -261,7 +261,7 @@ def test_a_function_of_a_module_and_an_id_of_a_module_can_be_made_elsewhere():
 @pytest.fixture
 def eager(monkeypatch):
     """Other processes are worth it from the first moment; tells how many were started."""
-    monkeypatch.setattr(choice, "WORTH_SECONDS", 0.0)
+    monkeypatch.setattr(choice, "WORTH_SECONDS", {"live": 0.0})
     monkeypatch.setattr(loop, "_LOOK_SECONDS", 0.0)
     monkeypatch.setattr(choice, "usable_cores", lambda: 2)
     started = []

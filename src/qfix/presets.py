@@ -46,7 +46,36 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     for game in ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")
 }
 
+# Castro et al. (2018), Dopamine, settings of DQN; Mnih et al. (2015) for the loss and the clipping of rewards
+_ATARI: dict[str, dict[str, Any]] = {
+    "dqn": {
+        "learning_rate": 6.25e-5,
+        "batch_size": 32,
+        "learning_starts": 20_000,
+        "train_every": 4,
+        "target_every": 2_000,
+        "tau": 1.0,
+        "epsilon": "Linear(1, 0.01, 250_000)",
+        "hidden": (512,),
+        "reward_clip": 1.0,
+    },
+    # settings of PQN's authors for Atari (Gallici et al. 2025)
+    "pqn": {
+        "num_envs": 128,
+        "num_steps": 32,
+        "num_minibatches": 32,
+        "num_epochs": 2,
+        "learning_rate": 2.5e-4,
+        "lambda_": 0.65,
+        "hidden": (512,),
+        "reward_clip": 1.0,
+    },
+}
+
 
 def preset(env_id: str | None, algorithm: str) -> Mapping[str, Any]:
     """The options for an algorithm on an environment; empty where the defaults are as good as any."""
-    return PRESETS.get((env_id or "", algorithm), {})
+    known = env_id or ""
+    if known.startswith("ALE/"):
+        return _ATARI.get(algorithm, {})
+    return PRESETS.get((known, algorithm), {})

@@ -129,7 +129,7 @@ def test_help_has_the_options_of_train_an_algorithm_and_an_environment(qfix_comm
         ("train FrozenLake --env.map-name", 2, "The '--env.map-name' option needs a value"),
         ("train FrozenLake --out .", 2, "this one holds something already"),
         ("train FrozenLake --out taken/x", 2, "must be a folder that can be written"),
-        ("train CartPole", 2, "--tile-range low,high"),
+        ("train CartPole sarsa_lambda", 2, "--tile-range low,high"),
         ("train Pendulum", 2, "must be Discrete"),
         ("train FrozenLake --first-visit", 2, "There is no option '--first-visit'"),
         ("train --first-visit", 2, "`qfix train` needs an environment"),
@@ -225,7 +225,7 @@ def test_a_fault_before_anything_was_learned_is_only_an_error(qfix_command, monk
 
 
 def test_a_box_of_many_dimensions_has_no_value_map_but_a_curve(qfix_command):
-    line = "train CartPole --tile-range -2.4,2.4,-3,3,-0.21,0.21,-3,3 --tiles 3 --total-steps 1000 --eval-episodes 3"
+    line = "train CartPole sarsa_lambda --tile-range -2.4,2.4,-3,3,-0.21,0.21,-3,3 --tiles 3 --total-steps 1000 --eval-episodes 3"
     words = " ".join(qfix_command(*line.split()).out.split())
     assert "mean of 3 fresh episodes" in words
     assert "learning_curve.png" in words

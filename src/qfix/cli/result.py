@@ -245,6 +245,8 @@ def _print_result(summary: Any, document: dict[str, Any], kept: bool) -> None:
     trained = run.seconds - run.compiling_seconds
     first = f", after {run.compiling_seconds:.1f} s of compiling" if run.compiling_seconds > 1 else ""
     console.print(f"{trained:.2f} s, {speed_text(run.speed)}{first}", style="dim")
+    for line in run.trainer.about:
+        console.print(line, style="dim", markup=False)
     console.print()
     console.print(result_table(summary))
     if run.alerts:

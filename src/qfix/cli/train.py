@@ -25,6 +25,7 @@ from qfix.cli.result import Wishes, conclude, of_training
 from qfix.cli.settings import NOTHING, Settings, in_file, read_settings, understand, without
 from qfix.cli.signals import say_when_stopped
 from qfix.errors import EnvironmentFault, OptionError, QfixError
+from qfix.presets import preset
 
 _USAGE = "qfix train ENV [ALGORITHM] [--option value ...]"
 _ABOUT = (
@@ -255,7 +256,15 @@ def _help(positional: list[str], env_words: dict[str, str | None]) -> int:
         algorithms = algorithms or [choose_algorithm(made.observation_space)]
         groups[f"Options of {made.spec.id if made.spec else envs[0]}"] = environment_options(envs[0])
     if algorithms:
-        groups = {f"Options of {algorithms[0]}": _options_of(algorithms[0])} | groups
+        title, options = f"Options of {algorithms[0]}", _options_of(algorithms[0])
+        given = preset(made.spec.id, algorithms[0]) if envs and made.spec else {}
+        if given:
+            title += f", with its preset for {made.spec.id}"
+            options = [
+                o._replace(default=read.typed(given[o.parameter])) if o.parameter in given else o
+                for o in options
+            ]
+        groups = {title: options} | groups
         ending = ""
     print(read.help_text(_USAGE, _ABOUT, groups, ending))
     return 0

@@ -28,12 +28,16 @@ def probabilities(strategy: Strategy, q: Array, rate: Array, mask: Array | None 
     values = allowed_q(q, mask)
     if isinstance(strategy, Boltzmann):
         return policies.boltzmann(values, rate)
+    # the first of tied actions, and none by comparison with the maximum: a compiler may compute the values twice and
+    # round them differently, so that nothing equals their maximum
+    n_actions = values.shape[-1]
+    greedy = (jnp.argmax(values, axis=-1)[..., None] == jnp.arange(n_actions)).astype(values.dtype)
     if not isinstance(strategy, EpsilonGreedy):
-        return policies.greedy(values)
+        return greedy
     if mask is None:
-        return policies.epsilon_greedy(values, rate)
+        return epsilon_greedy_value(greedy, 1.0 / n_actions, rate)
     uniform = mask / jnp.maximum(jnp.sum(mask, axis=-1, keepdims=True), 1)
-    return epsilon_greedy_value(policies.greedy(values), uniform, rate)
+    return epsilon_greedy_value(greedy, uniform, rate)
 
 
 def draw(chances: Array, u: Array) -> Array:

@@ -69,6 +69,8 @@ class DeepConfig(ABC):
         rate = scheduled_within(self.learning_rate, owner, "learning_rate", 0.0, math.inf, remedy)
         keep(self, "learning_rate", require_by_step(owner, "learning_rate", rate))
         if self.epsilon is not None:
+            if is_number(self.epsilon):
+                require_fraction(owner, "epsilon", self.epsilon, "Use epsilon=0.1.")
             epsilon = scheduled_within(self.epsilon, owner, "epsilon", 0.0, 1.0, "Use epsilon=0.1.")
             keep(self, "epsilon", require_by_step(owner, "epsilon", epsilon))
         if self.explore is not None:

@@ -33,6 +33,7 @@ from qfix.deep.targets import distributional_loss, drawn_levels, mean_of, next_s
 from qfix.errors import option_error
 from qfix.explore import Greedy, Linear, Schedule, scheduled_within
 from qfix.explore.options import require_choice, require_fraction, require_positive, require_whole
+from qfix.explore.schedules import is_number
 from qfix.replay.batch import Batch
 
 Array = Any
@@ -104,6 +105,8 @@ class Config(DeepConfig):
         require_positive(owner, "tau", self.tau, "Use tau=0.005.")
         require_positive(owner, "temperature", self.temperature, "Use temperature=0.03.")
         if self.priority_beta is not None:
+            if is_number(self.priority_beta):
+                require_fraction(owner, "priority_beta", self.priority_beta, "Use priority_beta=0.4.")
             beta = scheduled_within(self.priority_beta, owner, "priority_beta", 0.0, 1.0, "Use 0.4.")
             object.__setattr__(self, "priority_beta", require_by_step(owner, "priority_beta", beta))
         low_high = tuple(self.value_range)

@@ -132,7 +132,7 @@ class Setup:
         step, optimiser = self.optimiser.update(gradient, learner.optimiser)
         params = learner.params - learning_rate * step
         moved = learner._replace(params=params, optimiser=optimiser, updates=learner.updates + 1)
-        return moved, optax.global_norm(gradient)
+        return moved, jnp.linalg.norm(gradient)
 
 
 def learned_reward(config: DeepConfig, reward: Array) -> Array:

@@ -33,6 +33,7 @@ NAMES = (
 - the scheduled epsilon or temperature now; NaN of a greedy behaviour
 - 1.1 r_max / (1 - gamma), with r_max the largest |reward| so far, as it is learned from: no return exceeds r_max / (1 -
   gamma), and a network that is on its way there may overshoot a little; infinite for gamma = 1
+  and before the first reward
 """
 
 
@@ -47,7 +48,11 @@ def measured(learner: Any, report: Any, largest_reward: float, gamma: float, rat
     """
     out = np.full(len(NAMES), np.nan)
     out[11] = rates[0]
-    out[12] = math.inf if gamma >= 1.0 else _OVERSHOOT * float(largest_reward) / (1.0 - gamma)
+    # before the first reward nothing is known of what they may be
+    if largest_reward > 0.0 and gamma < 1.0:
+        out[12] = _OVERSHOOT * float(largest_reward) / (1.0 - gamma)
+    else:
+        out[12] = math.inf
     if int(learner.updates) == 0:
         return out
     out[10] = rates[1]

@@ -80,12 +80,19 @@ def codec_for(space: gymnasium.Space[Any]) -> Codec:
     if isinstance(space, gymnasium.spaces.Discrete):
         start, n = int(space.start), int(space.n)
         dtype = np.dtype(np.int32)
-        return Codec(Input("number", (), dtype, n=n), lambda x: np.asarray(int(x) - start, dtype))
+
+        def encode_number(observation: Any) -> np.ndarray:
+            number = int(observation)
+            if number != observation or not start <= number < start + n:
+                raise SpaceError(f"its observation must lie in {space}. Got {observation!r}")
+            return np.asarray(number - start, dtype)
+
+        return Codec(Input("number", (), dtype, n=n), encode_number)
     if isinstance(space, gymnasium.spaces.Box) and _is_image(space):
         first = space.shape[0] < space.shape[-1] and space.shape[0] <= _MOST_CHANNELS
         scale = float(np.max(space.high)) or 1.0
         made = Input("image", space.shape, space.dtype, scale=scale, channels_first=first)
-        return Codec(made, lambda x: np.asarray(x, space.dtype))
+        return Codec(made, lambda x: _checked_image(x, space.shape))
     size, write = _flattener(space, "")
 
     def encode(observation: Any) -> np.ndarray:
@@ -98,11 +105,19 @@ def codec_for(space: gymnasium.Space[Any]) -> Codec:
 
         def encode(observation: Any) -> np.ndarray:  # the common case, without a detour
             found = np.asarray(observation, np.float32)
-            if found.shape != shape:
-                raise SpaceError(f"its observation must have shape {shape}. Got shape {found.shape}")
-            return found.reshape(size)
+            return _of_shape(found, shape).reshape(size)
 
     return Codec(Input("vector", (size,), np.dtype(np.float32)), encode)
+
+
+def _checked_image(observation: Any, shape: tuple[int, ...]) -> np.ndarray:
+    return _of_shape(np.asarray(observation, np.uint8), shape)
+
+
+def _of_shape(found: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if found.shape != shape:  # what is written to its place in an array would be broadcast
+        raise SpaceError(f"its observation must have shape {shape}. Got shape {found.shape}")
+    return found
 
 
 def _is_image(space: gymnasium.spaces.Box) -> bool:
@@ -122,18 +137,22 @@ def _flattener(space: gymnasium.Space[Any], path: str) -> tuple[int, Write]:
         size = math.prod(space.shape)
 
         def write_numbers(x: Any, out: np.ndarray) -> None:
-            out[:] = np.asarray(x, np.float32).reshape(size)
+            out[:] = _of_shape(np.asarray(x, np.float32), space.shape).reshape(size)
 
         return size, write_numbers
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
         discrete = isinstance(space, spaces.Discrete)
         counts = np.ravel(space.n if discrete else space.nvec).astype(int)  # type: ignore[union-attr]
         starts = np.ravel(space.start).astype(int)
-        offsets = np.concatenate([[0], np.cumsum(counts)[:-1]]) - starts
+        offsets = np.concatenate([[0], np.cumsum(counts)[:-1]])
 
         def write_one_hot(x: Any, out: np.ndarray) -> None:
+            given = _of_shape(np.asarray(x), space.shape or ()).ravel()
+            numbers = given.astype(int) - starts
+            if (numbers + starts != given).any() or (numbers < 0).any() or (numbers >= counts).any():
+                raise SpaceError(f"its observation must lie in {space}. Got {x!r}")
             out[:] = 0.0
-            out[np.ravel(x).astype(int) + offsets] = 1.0
+            out[numbers + offsets] = 1.0
 
         return int(counts.sum()), write_one_hot
     if isinstance(space, spaces.Tuple):

@@ -157,16 +157,24 @@ class BehaviourPolicy:
             rng: the stream to draw from where `deterministic` is False; by default the policy's own, of seed 0.
             action_mask: (A,) or (B, A) truths: which actions are allowed; None: all.
         """
-        chances = self.probabilities(obs)
-        if action_mask is not None:
-            mask = _checked_mask(action_mask, chances.shape)
-            chances = np.where(mask, chances + 1e-12, 0.0)
-            chances = chances / chances.sum(axis=-1, keepdims=True)
+        values = self.action_values(obs)
+        if action_mask is None:
+            chances = self._strategy.probabilities(values, counter=self._steps)
+        else:
+            mask = _checked_mask(action_mask, values.shape)
+            allowed = np.where(mask, values, _FORBIDDEN)
+            chances = self._strategy.probabilities(allowed, counter=self._steps)
+            # what forbidden actions have of epsilon is spread over the others, as it is while it learns
+            lost = np.where(mask, 0.0, chances).sum(axis=-1, keepdims=True)
+            chances = np.where(mask, chances + lost / mask.sum(axis=-1, keepdims=True), 0.0)
         if deterministic:
             actions = chances.argmax(axis=-1)
         else:
-            u = (self._rng if rng is None else rng).random(chances.shape[:-1])
-            actions = (np.cumsum(chances, axis=-1)[..., :-1] <= u[..., None]).sum(axis=-1)
+            u = np.asarray((self._rng if rng is None else rng).random(chances.shape[:-1]))
+            actions = (np.cumsum(chances, axis=-1) <= u[..., None]).sum(axis=-1)
+            # never one of probability 0, whatever is rounded
+            last = chances.shape[-1] - 1 - (chances[..., ::-1] > 0).argmax(axis=-1)
+            actions = np.minimum(actions, last)
         first = self.greedy.first_action
         return int(actions) + first if chances.ndim == 1 else actions + first
 

@@ -25,6 +25,7 @@ from qfix.deep.data import Rollout, Steps
 from qfix.deep.layers import Weights
 from qfix.deep.learner import Learner, Rates, Report, Setup, allowed_q, blank_report
 from qfix.deep.shuffling import shuffled
+from qfix.errors import option_error
 from qfix.explore.options import require_choice, require_fraction, require_whole
 
 Array = Any
@@ -56,10 +57,7 @@ class Config(DeepConfig):
         for name in ("num_steps", "num_minibatches", "num_epochs"):
             require_whole(self.owner, name, getattr(self, name), 1, f"Use {name}={getattr(Config, name)}.")
         rows = self.num_steps * self.num_envs
-        require_whole(self.owner, "num_minibatches", self.num_minibatches, 1, "Use num_minibatches=16.")
         if rows % self.num_minibatches:
-            from qfix.errors import option_error
-
             rule = f"must divide num_steps * num_envs = {rows}"
             raise option_error(
                 self.owner, "num_minibatches", rule, self.num_minibatches, "Use a power of two."

@@ -6,15 +6,18 @@ the other:
     l ← (l + F(r)) mod T,    then    r ← (r + F'(l)) mod N
 
 Each round can be undone, so that whatever the functions are, every step comes up exactly once. On a CPU this takes a
-hundredth of the time of `jax.random.permutation`, which sorts.
+hundredth of the time of `jax.random.permutation`, which sorts. T and N are the two factors of the number of steps that
+are nearest to each other, whatever the rollout's are: with N = 1 nothing but rotations would come up.
 
 Source: Black & Rogaway (2002), Ciphers with arbitrary finite domains, section 5 (the generalised Feistel network).
 1. Not every order can come up, and orders are not exactly equally likely; with 4 rounds each way a step's place is
-   uniform and independent of its neighbours' as far as the tests can tell.
+   uniform and independent of its neighbours' as far as the tests can tell. Of a prime number of steps there are
+   rotations alone.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
@@ -34,7 +37,7 @@ def shuffled(key: Array, times: int, shape: tuple[int, int]) -> Array:
         times: how many.
         shape: (T, N).
     """
-    n_left, n_right = shape
+    n_left, n_right = _factors(shape[0] * shape[1])
     bits = jax.random.bits(key, (times, _ROUNDS, n_left + n_right), jnp.uint32)
     by_right = (bits[..., :n_right] % np.uint32(n_left)).astype(jnp.int32)
     by_left = (bits[..., n_right:] % np.uint32(n_right)).astype(jnp.int32)
@@ -48,3 +51,9 @@ def shuffled(key: Array, times: int, shape: tuple[int, int]) -> Array:
         return left * n_right + right
 
     return jax.vmap(order)(by_right, by_left)
+
+
+def _factors(n: int) -> tuple[int, int]:
+    """Two numbers whose product is n, as near to each other as can be."""
+    small = next(k for k in range(math.isqrt(n), 0, -1) if n % k == 0)
+    return n // small, small

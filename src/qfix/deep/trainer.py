@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qfix.deep import measure
+from qfix.deep import checks, measure
 from qfix.deep.config import DeepConfig
+from qfix.deep.data import Replay
 from qfix.deep.drivers.device import Carry, DeviceDriver
 from qfix.deep.drivers.host import MASK, Held, HostDriver, HostState
 from qfix.deep.learner import Learner, Report, Setup
@@ -31,7 +32,9 @@ from qfix.errors import EnvironmentFault, SpaceError, option_error
 from qfix.explore import Constant, Greedy, Schedule
 from qfix.mdp import FiniteMDP
 from qfix.mdp.simulate import evaluation_seed
-from qfix.runs.arrays import require, require_counts, require_flags, require_indices, require_like
+from qfix.replay.batch import rows_for
+from qfix.replay.host import HostReplay
+from qfix.runs.arrays import require, require_counts, require_like
 from qfix.runs.history import Records
 from qfix.runs.threads import share_out, usable_cores
 
@@ -116,6 +119,12 @@ class DeepTrainer:
             rule = "must be False where observations are numbers or images, which have a size of their own"
             raise option_error(owner, "normalize_observations", rule, True, "Leave it out.")
         twin = None if driver == "host" else jax_env_of(env, model)
+        has_masks = False
+        if twin is None or model is not None:
+            _, info = env.reset(seed=evaluation_seed(0, 0))
+            has_masks = MASK in info
+            if has_masks and driver == "auto":
+                twin = None  # there are no masks of actions on the device
         if driver == "device" and twin is None:
             rule = "can be 'device' only where the environment is written in JAX, has such a twin, or a finite model"
             raise option_error("train", "driver", rule, driver, "Use driver='host'.")
@@ -132,9 +141,8 @@ class DeepTrainer:
         if twin is not None:
             self._device = DeviceDriver(setup, algorithm, twin)
         else:
-            _, info = env.reset(seed=evaluation_seed(0, 0))
             self._host = HostDriver(
-                setup, algorithm, make_env, codec, env, name, step_time_limit, MASK in info
+                setup, algorithm, make_env, codec, env, name, step_time_limit, has_masks, len(self.seeds)
             )
         worker: Any = self._device or self._host
         self.unit_steps: int = worker.unit_steps
@@ -224,8 +232,8 @@ class DeepTrainer:
                 rates = self._rates(made, units + 1)
                 try:
                     self._host.advance(state.seeds[i], self.seeds[i], made, rates, log_host)
-                    state.units[i] += units
                 finally:
+                    state.units[i] += state.seeds[i].finished
                     ends = np.array(log_host, np.float64).reshape(-1, 2)
                     self._note(records, i, ends[:, 0].copy(), ends[:, 1].astype(np.int64))
 
@@ -241,19 +249,30 @@ class DeepTrainer:
         return np.stack([_values(schedule, at) for schedule in self._schedules], axis=-1).astype(np.float32)
 
     def pack(self, state: State) -> dict[str, np.ndarray]:
-        """All of a state as named arrays; copies."""
+        """All of a state as named arrays; copies.
+
+        But for a memory in a file, of which there are views: it would not fit. Keep them before the state is advanced.
+        """
         arrays: dict[str, np.ndarray] = {}
         for i, seed in enumerate(state.seeds):
             tree, memory, worlds = self._parts(seed)
+            if self._host is not None:
+                self._host.look(seed)
             arrays |= {f"{i}.{name}": np.array(leaf) for name, leaf in _leaves(tree)}
             if memory is not None:
-                arrays |= {f"{i}.memory.{name}": array for name, array in memory.pack().items()}
+                arrays |= self._packed_memory(f"{i}.memory.", memory)
             for k, world in enumerate(worlds):
                 arrays |= world.pack(f"{i}.world.{k}.")
             arrays[f"{i}.progress"] = np.array([state.units[i], state.asked[i]])
             said = state.failures.get(i, "").encode()[:_LONGEST_FAILURE]
             arrays[f"{i}.failure"] = np.frombuffer(said, np.uint8).copy()
         return arrays
+
+    def _packed_memory(self, prefix: str, memory: HostReplay) -> dict[str, np.ndarray]:
+        assert self._host is not None
+        assert self._host.memory is not None
+        large = self._host.memory.on_disk
+        return {prefix + name: array if large else array.copy() for name, array in memory.pack().items()}
 
     def unpack(self, arrays: dict[str, np.ndarray], given_away: bool = False) -> State:
         """The state that `pack` saw, whoever made the arrays.
@@ -278,24 +297,40 @@ class DeepTrainer:
             for name, leaf in named:
                 require_like(f"{i}.{name}", arrays.get(f"{i}.{name}"), np.asarray(leaf))
             given = [arrays[f"{i}.{name}"] for name, _ in named]
+            said = _text(f"{i}.failure", arrays.get(f"{i}.failure"))
             known |= {f"{i}.{name}" for name, _ in named}
             words = arrays[f"{i}.words"]
             require(np.array_equal(words, seed_words(seed)), f"{i}.words", "must be the seed's", words)
             self._check_progress(arrays, i, state)
+            named_given = {name: array for (name, _), array in zip(named, given, strict=True)}
+            checks.check_numbers(f"{i}.", named_given, self.network)
             structure = jax.tree_util.tree_structure(tree)
             kept = jax.tree_util.tree_unflatten(structure, given)
+            if self._device is not None and isinstance(self._device.data, Replay):
+                data, n_envs = self._device.data, self.config.num_envs
+                checks.check_device_memory(f"{i}.", kept.memory, state.units[i], data, n_envs)
             state.seeds.append(self._restored(own, kept))
             known |= {f"{i}.progress", f"{i}.failure"}
-            if said := _text(f"{i}.failure", arrays.get(f"{i}.failure")):
+            if said:
                 state.failures[i] = said
             if memory is not None:
                 prefix = f"{i}.memory."
                 mine = {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
                 memory.unpack(mine)
+                indexed = {name: a for name, a in mine.items() if name in ("action", "obs", "next_obs")}
+                checks.check_numbers(prefix, indexed, self.network)
+                n_envs = self._worker.n_envs
+                room = rows_for(self._worker.data.capacity, n_envs) * n_envs
+                least = min(room, state.units[i] * self.unit_steps)
+                rule = f"must be {least} steps or more"
+                require(memory.size >= least, prefix + "filled", rule, memory.size)
                 known |= {prefix + name for name in mine}
             for k, world in enumerate(worlds):
                 self._unpack_world(arrays, i, k, world, state.seeds[i])
                 known |= world.pack(f"{i}.world.{k}.").keys()
+            if worlds and state.seeds[i].held.ready[0]:
+                rule = "must be running where the next actions have been chosen"
+                require(all(world.running for world in worlds), f"{i}.world", rule, "at its end")
         for name in arrays:
             require(name in known, name, "is of no array that this run has", name)
         self._bring_back(state)
@@ -314,6 +349,7 @@ class DeepTrainer:
         require_like(name, arrays.get(name), np.zeros(2, np.int64))
         units, asked = map(int, arrays[name])
         require_counts(name, arrays[name])
+        checks.check_units(name, units, self._worker.data)
         whole = units == -(-asked // self.unit_steps)
         failed = len(arrays.get(f"{i}.failure", ())) > 0
         require(whole or failed, name, "must be the units of the steps asked for", units)
@@ -326,10 +362,6 @@ class DeepTrainer:
             return jax.tree.map(jnp.array, kept)
         assert self._host is not None
         held = Held(*(np.array(x) for x in kept.held))
-        require_flags("ready", held.ready)
-        require_indices("action", np.asarray(kept.mind.action), self.network.n_actions)
-        for name in ("episode", "steps"):
-            require_counts(name, getattr(held, name))
         mind = self._host.wrapped(jax.tree.map(jnp.array, kept.mind))
         return HostState(own.words, mind, held, own.memory, own.worlds)
 
@@ -387,6 +419,21 @@ class DeepTrainer:
         first = int(space.start)
         return self.policy(state, seed).action_values(np.arange(first, first + int(space.n)))
 
+    @property
+    def about(self) -> tuple[str, ...]:
+        """Lines on what is trained: the network, and the memory on the host."""
+        net = self.network
+        kind = net.torso if net.distribution == "none" else f"{net.torso}, {net.distribution}"
+        lines = [f"network {kind}: {net.layout.size:,} parameters, {net.operations:,} FLOP a decision"]
+        if self._host is not None and self._host.memory is not None:
+            lines.append(f"memory {self._host.memory!r}")
+        return tuple(lines)
+
+    @property
+    def value_scale(self) -> float:
+        """How many units of the values a unit of reward is."""
+        return self.config.reward_scale
+
     metric_names = measure.NAMES
     counts_visits = False
     computed_with = ("jax", "optax")
@@ -399,6 +446,11 @@ class DeepTrainer:
             rates = self._rates(max(0, state.units[i] - 1), 1)[0]
             rows.append(measure.measured(*self._learned(seed), float(largest), self.config.gamma, rates))
         return np.array(rows).T
+
+    @property
+    def memory(self) -> str | None:
+        """What a seed remembers on the host, how many bytes that takes and where; None where it remembers nothing."""
+        return None if self._host is None or self._host.memory is None else repr(self._host.memory)
 
     def steps_done(self, state: State) -> list[int]:
         """Environment steps of each seed so far."""

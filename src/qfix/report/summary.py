@@ -67,7 +67,9 @@ class Summary:
             "n_failed": len(run.failures),
             "estimates": {name: estimate_dict(found) for name, found in self.estimates.items()},
             "gap": None if self.gap is None else [finite(x) for x in self.gap],
-            "value_distance": None if self.value_distance is None else [finite(x) for x in self.value_distance],
+            "value_distance": None
+            if self.value_distance is None
+            else [finite(x) for x in self.value_distance],
             "baselines": told,
             "versions": run.spec.versions,
         }

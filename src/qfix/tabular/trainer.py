@@ -243,6 +243,7 @@ class TabularTrainer:
     counts_visits = True
     computed_with = ()
     value_scale = 1.0
+    about: tuple[str, ...] = ()
 
     def measure(self, state: State) -> np.ndarray:
         """(metrics, seeds) values of `metric_names` now; begins a new count of exploratory actions."""

@@ -12,7 +12,9 @@ from qfix.runs.threads import usable_cores
 from qfix.workers.process import GOODBYE_SECONDS, end_process, ending, preload, start_process, without_script
 from qfix.workers.worker import Build, try_to_build
 
-WORTH_SECONDS = 10.0  # what the rest of a training takes in one process, if others are to be started for it
+# what the rest of a training takes in one process, if others are to be started for it, by the driver: elsewhere seeds
+# share the cores already, and a process that trains networks takes longer to start
+WORTH_SECONDS = {"live": 10.0, "host": 30.0}
 
 
 def check_workers(
@@ -85,7 +87,8 @@ def processes_due(run: Any, seconds: float, made: int) -> int:
     if run.workers is not None:
         return min(run.workers, going)
     most = min(going, usable_cores())
-    if run.spec.driver != "live" or most < 2 or not run.build or not run.build.by_id:
+    worth = WORTH_SECONDS.get(run.spec.driver)
+    if worth is None or most < 2 or not run.build or not run.build.by_id:
         return 1
     rest = seconds / made * (run.spec.total_steps - run.steps)
-    return most if rest > WORTH_SECONDS and why_not(run.build) is None else 1
+    return most if rest > worth and why_not(run.build) is None else 1

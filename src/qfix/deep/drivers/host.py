@@ -25,6 +25,7 @@ from qfix.deep.data import Replay, Rollout, Steps
 from qfix.deep.drivers.bundle import Bundle, Wrapped
 from qfix.deep.drivers.device import SMALLEST_PRIORITY
 from qfix.deep.learner import Learner, Rates, Report, Setup, blank_report, learned_reward
+from qfix.deep.memory import HostMemory, stacked_frames
 from qfix.deep.observations import Codec
 from qfix.deep.streams import LEARN, WEIGHTS, seed_words, stream
 from qfix.envs.live_world import LiveWorld, digest, fault_at
@@ -71,6 +72,7 @@ class HostState:
     held: Held
     memory: HostReplay | None
     worlds: list[LiveWorld]
+    finished: int = 0  # units of the latest call of `advance`, which may have ended with a fault
 
 
 class HostDriver:
@@ -84,6 +86,11 @@ class HostDriver:
         env: gives the spaces, and says whether there are masks.
         env_name: for messages.
         time_limit: seconds that a reset or a step may take; None for any.
+        has_masks: whether infos have masks of the actions allowed.
+        n_seeds: seeds whose states are held at the same time.
+
+    Attributes:
+        memory: makes the memory of a seed; None where no steps are remembered.
     """
 
     def __init__(
@@ -96,6 +103,7 @@ class HostDriver:
         env_name: str,
         time_limit: float | None,
         has_masks: bool,
+        n_seeds: int = 1,
     ) -> None:
         self.setup = setup
         self._algorithm = algorithm
@@ -112,8 +120,20 @@ class HostDriver:
         self._gamma = np.float32(config.gamma)
         self.most_units = max(1, (1 << 16) // self.unit_steps)
         self.first_learning = 0
+        self.memory: HostMemory | None = None
         if isinstance(self.data, Replay):
             self.first_learning = max(0, -(-self.data.starts // self.unit_steps) - 1)
+            self.memory = HostMemory(
+                config.owner,
+                self.data,
+                config.memory,
+                self.n_envs,
+                n_seeds,
+                codec.input,
+                stacked_frames(env, codec.input),
+                self._n_actions if has_masks else None,
+                float(self._gamma),
+            )
         self.bundle = Bundle(jax.eval_shape(self._first_mind, seed_words(0)))
         wrap, unwrap = self.bundle.wrap, self.bundle.unwrap
         self._bits = self.bundle.reader(lambda mind: mind.bits)
@@ -127,6 +147,7 @@ class HostDriver:
 
             return jax.jit(run, donate_argnums=0)
 
+        self._wrap = jax.jit(wrap)
         self._begin = jax.jit(lambda words: wrap(self._first_mind(words)))
         self._act = program(self._acting)
         self._learn = program(self._learning)
@@ -154,27 +175,13 @@ class HostDriver:
             np.zeros(1, np.float32),
         )
         worlds = [LiveWorld(self._make_env(), self._n_actions) for _ in range(n)]
-        return HostState(words, self._begin(words), held, self.memory(), worlds)
+        memory = None if self.memory is None else self.memory()
+        return HostState(words, self._begin(words), held, memory, worlds)
 
     def wrapped(self, mind: Mind) -> Wrapped:
         """A Mind as the programs take it."""
-        found: Wrapped = jax.jit(self.bundle.wrap)(mind)
+        found: Wrapped = self._wrap(mind)
         return found
-
-    def memory(self) -> HostReplay | None:
-        """An empty memory, where steps are remembered."""
-        if isinstance(self.data, Rollout):
-            return None
-        given, data = self.setup.network.given, self.data
-        return HostReplay(
-            data.capacity,
-            self.n_envs,
-            (given.shape, given.dtype),
-            data.n_step,
-            float(self._gamma),
-            data.priority_exponent,
-            self._n_actions if self._has_masks else None,
-        )
 
     def advance(
         self, state: HostState, seed: int, first: int, rates: np.ndarray, log: list[tuple[float, int]]
@@ -191,6 +198,7 @@ class HostDriver:
         Raises:
             EnvironmentFault: an environment raised, hung or broke its contract.
         """
+        state.finished = 0
         stepping = _Stepping(self, state, seed, log)
         limit = TimeLimit(self._time_limit, lambda: stepping.moves)
         stepping.limit = limit
@@ -203,18 +211,24 @@ class HostDriver:
                     stepping.begin()
                     count = np.uint32(first * self.data.steps)
                     limit.paused = True
-                    state.mind = self._act(state.mind, *self._seen(state), rates[0], state.words, count)
+                    state.mind = self._act(state.mind, *stepping.seen, rates[0], state.words, count)
                     limit.paused = False
                     state.held.ready[0] = True
                 for i in range(len(rates) - 1):
                     unit(state, stepping, first + i, rates[i : i + 2])
+                    state.finished = i + 1
         finally:
-            for world, obs in zip(state.worlds, state.held.obs, strict=True):
-                world.sight = digest(obs)
+            if stepping.obs is not state.held.obs:
+                state.held.obs[:] = stepping.obs
+
+    def look(self, state: HostState) -> None:
+        """Have the environments know by what they saw last whether they were brought back."""
+        for world, obs in zip(state.worlds, state.held.obs, strict=True):
+            world.sight = digest(np.asarray(obs))  # of numbers, too, an array, as `_encode` gives it
 
     def bring_back(self, state: HostState, seed: int) -> list[str]:
         """Bring the environments of an unpacked state to where they were; what was said of those that could not be."""
-        said = []
+        said, lost = [], np.zeros(self.n_envs, bool)
         for i, world in enumerate(state.worlds):
             if world.running:
                 episode = int(state.held.episode[i])
@@ -224,7 +238,9 @@ class HostDriver:
                 )
                 if why is not None:
                     said.append(f"environment {i}, episode {episode}: {why.rstrip('.')}")
-                    state.held.ready[0] = False
+                    state.held.ready[0], lost[i] = False, True
+        if state.memory is not None:
+            state.memory.break_off(lost)
         return said
 
     # Units
@@ -242,7 +258,7 @@ class HostDriver:
             if not (last and learning):
                 now = rates[1] if last else rates[0]
                 count = np.uint32(number * data.steps + t + 1)
-                state.mind = self._act(state.mind, *self._seen(state), now, state.words, count)
+                state.mind = self._act(state.mind, *stepping.seen, now, state.words, count)
                 state.held.ready[0] = True
             limit.paused = False
         if not learning:
@@ -260,7 +276,7 @@ class HostDriver:
                 state.mind = self._learn(*given)
             else:
                 count = np.uint32((number + 1) * data.steps)
-                state.mind = self._learn_and_act(*given, *self._seen(state), count)
+                state.mind = self._learn_and_act(*given, *stepping.seen, count)
                 state.held.ready[0] = True
             if prioritised:
                 error = self._td_error(state.mind)
@@ -270,9 +286,12 @@ class HostDriver:
     def _rollout_unit(self, state: HostState, stepping: _Stepping, number: int, rates: np.ndarray) -> None:
         length, n, held, limit = self.data.steps, self.n_envs, state.held, stepping.limit
         rows: dict[str, list[np.ndarray]] = {}
+        seen = self._rollout
+        stepping.move_to(seen[0])
         for t in range(length):
             mask, q = held.mask.copy(), self._q(state.mind).copy()
-            obs, action, reward, terminated, ended, final_obs, mask_next = stepping.step()
+            step = stepping.step(seen[t + 1] if t < length - 1 else None)
+            _, action, reward, terminated, ended, final_obs, mask_next = step
             limit.paused = True
             cut = ended & ~terminated
             final = np.zeros(n, np.float32)
@@ -281,7 +300,6 @@ class HostDriver:
                 final = np.where(cut, value, final)
             discount = self._gamma * (1.0 - terminated.astype(np.float32))
             column = {
-                "obs": obs,
                 "action": action,
                 "reward": reward,
                 "discount": discount,
@@ -294,23 +312,24 @@ class HostDriver:
                 rows.setdefault(name, []).append(values)
             if t < length - 1:
                 count = np.uint32(number * length + t + 1)
-                state.mind = self._act(state.mind, *self._seen(state), rates[0], state.words, count)
+                state.mind = self._act(state.mind, *stepping.seen, rates[0], state.words, count)
                 held.ready[0] = True
             limit.paused = False
         limit.paused = True
         columns: dict[str, Any] = {name: np.stack(values) for name, values in rows.items()}
         if not self._has_masks:
             columns["mask"] = None
-        last = self._value(state.mind, *self._seen(state))
+        last = self._value(state.mind, *stepping.seen)
         state.mind = self._learn_rollout(
             state.mind,
-            Steps(**columns, value_last=last),
+            Steps(seen, **columns, value_last=last),
             rates,
             state.words,
             np.uint32(number),
-            *self._seen(state),
+            *stepping.seen,
             np.uint32((number + 1) * length),
         )
+        self.action(state.mind)  # waits: the program may be reading the rollout where it is
         held.ready[0] = True
         limit.paused = False
 
@@ -318,8 +337,11 @@ class HostDriver:
     def _ones(self) -> np.ndarray:
         return np.ones(self.data.batch_size, np.float32)
 
-    def _seen(self, state: HostState) -> tuple[np.ndarray, np.ndarray | None]:
-        return state.held.obs, state.held.mask if self._has_masks else None
+    @cached_property
+    def _rollout(self) -> np.ndarray:
+        """(T, N, *shape) what one rollout sees: large of images, and so made once."""
+        given = self.setup.network.given
+        return np.empty((self.data.steps, self.n_envs, *given.shape), given.dtype)
 
     # What is compiled
 
@@ -327,7 +349,8 @@ class HostDriver:
         n, size = self.n_envs, self.data.batch_size
         learner = self._algorithm.init(self.setup, stream(words, WEIGHTS))
         action, q = jnp.zeros(n, jnp.int32), jnp.zeros((n, self._n_actions))
-        return Mind(learner, blank_report(size), self._bits_of(words, jnp.uint32(0)), action, q)
+        first_draw = self.first_learning * getattr(self.data, "gradient_steps", 1)
+        return Mind(learner, blank_report(size), self._bits_of(words, jnp.uint32(first_draw)), action, q)
 
     def _bits_of(self, words: Array, draw: Array) -> Array:
         draw_key, _ = jax.random.split(stream(words, LEARN, draw))
@@ -382,7 +405,15 @@ class HostDriver:
 
 
 class _Stepping:
-    """Steps the environments of a seed, and keeps count of their episodes."""
+    """Steps the environments of a seed, and keeps count of their episodes.
+
+    An observation is written once, to where it stays: what a step sees is the other of two arrays, or one that the
+    caller gives, and what is returned of the step before is not written to meanwhile.
+
+    Attributes:
+        obs: (N, *shape) what the next actions are chosen at.
+        moves: steps made.
+    """
 
     def __init__(self, driver: HostDriver, state: HostState, seed: int, log: list[tuple[float, int]]) -> None:
         self._driver = driver
@@ -391,8 +422,15 @@ class _Stepping:
         self._worlds = state.worlds
         self._seed = seed
         self._log = log
+        self.obs = state.held.obs
+        self._pair = self.obs, np.empty_like(self.obs)
         self.moves = 0
         self.limit: Any = None
+
+    @property
+    def seen(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """What the next actions are chosen at, and the actions allowed there."""
+        return self.obs, self._held.mask if self._driver._has_masks else None
 
     def begin(self) -> None:
         """Reset what is not in the middle of an episode."""
@@ -400,41 +438,54 @@ class _Stepping:
             if not world.running:
                 self._reset(i, world)
 
-    def _reset(self, i: int, world: LiveWorld) -> None:
+    def move_to(self, place: np.ndarray) -> None:
+        """Have what is seen now lie in an array (N, *shape) of the caller's."""
+        place[:] = self.obs
+        self.obs = place
+
+    def _reset(self, i: int, world: LiveWorld, stepped: range = range(0)) -> None:
         held, driver = self._held, self._driver
         held.steps[i], held.total[i] = 0, 0.0
         try:
             obs, info = world.begin(int(episode_seed(self._seed, i, int(held.episode[i]))))
-            held.obs[i] = driver._encode(obs)
+            self.obs[i] = driver._encode(obs)
             if driver._has_masks:
                 held.mask[i] = _mask_of(info, driver._n_actions)
         except BaseException as fault:
-            raise self._fault(i, fault) from fault
+            raise self._fault(i, fault, stepped) from fault
         world.actions, world.running = world.no_actions(), True
 
-    def step(self) -> tuple[Any, ...]:
-        """One step of every environment with the actions held: (obs, action, reward, terminated, ended, final
-        observation, mask there or None), arrays of their own."""
+    def step(self, place: np.ndarray | None = None) -> tuple[Any, ...]:
+        """One step of every environment with the actions held.
+
+        Args:
+            place: (N, *shape) where what is seen then is to lie; None: in an array of this object.
+
+        Returns:
+            (obs, action, reward, terminated, ended, final observation, mask there or None), to be used before the step
+            after the next.
+        """
         held, driver = self._held, self._driver
         n = len(self._worlds)
-        obs, action = held.obs.copy(), driver.action(self._state.mind).copy()
-        final = np.empty_like(obs)
+        action = driver.action(self._state.mind).copy()
+        following = self._pair[self.obs is self._pair[0]] if place is None else place
         mask = np.empty_like(held.mask) if driver._has_masks else None
         reward = np.empty(n, np.float32)
         terminated, ended = np.zeros(n, bool), np.zeros(n, bool)
+        over_at = []
         held.ready[0] = False
         for i, world in enumerate(self._worlds):
             a = int(action[i])
             try:
                 seen, paid, over, cut, info = world.env.step(a + driver.first_action)
-                final[i] = driver._encode(seen)
+                following[i] = driver._encode(seen)
                 paid = float(paid)
                 if not -np.inf < paid < np.inf:
                     raise EnvironmentFault(f"its reward must be finite. Got {paid!r}")
                 if mask is not None:
                     mask[i] = _mask_of(info, driver._n_actions)
             except BaseException as fault:
-                raise self._fault(i, fault) from fault
+                raise self._fault(i, fault, range(i + 1)) from fault
             self.moves += 1
             world.actions.append(a)
             held.steps[i] += 1
@@ -442,22 +493,32 @@ class _Stepping:
             reward[i], terminated[i] = paid, over
             if over or cut:
                 ended[i] = True
-                self._log.append((float(held.total[i]), int(held.steps[i])))
-                held.episode[i] += 1
-                world.running = False
-                self._reset(i, world)
-            else:
-                held.obs[i] = final[i]
-                if mask is not None:
-                    held.mask[i] = mask[i]
+                over_at.append(i)
+        if mask is not None:
+            held.mask[:] = mask
+        obs, final = self.obs, following.copy() if over_at else following
+        self.obs = following
+        for i in over_at:
+            self._log.append((float(held.total[i]), int(held.steps[i])))
+            held.episode[i] += 1
+            self._reset(i, self._worlds[i], range(n))
         reward = learned_reward(driver.setup.config, reward)
         held.largest_reward[0] = max(held.largest_reward[0], np.abs(reward).max())
         return obs, action, reward, terminated, ended, final, mask
 
-    def _fault(self, i: int, fault: BaseException) -> BaseException:
-        """What to raise: the house's sentence; whatever was no error is raised as it is."""
-        held, world = self._held, self._worlds[i]
-        world.running = False  # perhaps in the middle of a step: what follows begins with a reset
+    def _fault(self, i: int, fault: BaseException, stepped: range) -> BaseException:
+        """What to raise: the house's sentence; whatever was no error is raised as it is.
+
+        Args:
+            i: the environment that failed, perhaps in the middle of a step: what follows begins with a reset.
+            fault: what it raised.
+            stepped: those that have made a step which nobody will learn of; their episodes are begun anew, too.
+        """
+        held, memory = self._held, self._state.memory
+        for k in (i, *stepped):
+            self._worlds[k].running = False
+        if memory is not None:
+            memory.break_off(np.isin(np.arange(len(self._worlds)), stepped))
         if not isinstance(fault, Exception):
             return fault
         said = str(fault) if isinstance(fault, QfixError) else f"it raised {type(fault).__name__}: {fault}"

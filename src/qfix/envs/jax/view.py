@@ -23,7 +23,8 @@ RENDER_MODES = ["ansi", "rgb_array"]
 
 
 class JaxEnvView(gymnasium.Env[Any, Any]):
-    """A Gymnasium environment over a `JaxEnv`, compiled for the CPU. It keeps no time limit: Gymnasium's wrapper does.
+    """A Gymnasium environment over a `JaxEnv`, compiled for the CPU. The limit of
+    `max_episode_steps`, where it has one, is kept here: a truncation.
 
     `reset(seed=e)` starts the episode of seed e, in [0, 2⁶⁴). `reset()` draws the next seed from `np_random`, so that
     what follows a seed is determined by it too.
@@ -90,7 +91,7 @@ class JaxEnvView(gymnasium.Env[Any, Any]):
             self._observed(step.observation),
             float(step.reward),
             bool(step.terminated),
-            bool(step.truncated),
+            bool(step.truncated) or self._steps == self.jax_env.max_episode_steps,
             {},
         )
 
