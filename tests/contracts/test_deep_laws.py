@@ -1,0 +1,131 @@
+"""What every learner on networks must hold, under both drivers.
+
+    advance(n), advance(m)  =  advance(n + m)
+    unpack(pack(s))         =  s, in another trainer, live environments included
+    several seeds           =  each alone
+    device                  =  host, where the world leaves nothing to chance
+
+The first three to the bit, with everything the state holds. Units of work are 6 or 21 steps here, and no split is at
+the end of one: one before the first gradient step, one after it.
+"""
+
+import numpy as np
+import pytest
+
+from deep.running import (
+    assert_same,
+    episodes,
+    leaves,
+    new_trainer,
+    quick_compilation,  # noqa: F401 - a fixture
+    shared_trainer,
+)
+
+PARTS = (31, 182, 108)
+TOTAL = sum(PARTS)
+WORLD = {  # deterministic where drivers are compared
+    "dqn": "certain",
+    "n_step": "certain",
+    "pqn": "certain",
+    "rainbow": "gallery",
+    "deep_sarsa": "gallery",
+    "deep_expected_sarsa": "gallery",
+    "normalised": "cart",
+}
+COMPARED = [case for case, world in WORLD.items() if world == "certain"]
+
+
+def copied(arrays):
+    return {name: array.copy() for name, array in arrays.items()}
+
+
+def without_host_memory(arrays):
+    return {
+        name: array for name, array in arrays.items() if name.split(".")[1] != "memory" or "steps" in name
+    }
+
+
+def of_seed(arrays, place, as_place=0):
+    """The arrays of one seed, as another's."""
+    mine = {k: a for k, a in arrays.items() if k.startswith(f"{place}.")}
+    return {f"{as_place}.{k.partition('.')[2]}": a for k, a in mine.items()}
+
+
+@pytest.mark.parametrize("driver", ["device", "host"])
+@pytest.mark.parametrize("algorithm", WORLD)
+def test_a_run_goes_on_as_if_it_had_not_stopped(algorithm, driver):
+    trainer = shared_trainer(algorithm, WORLD[algorithm], driver)
+    state, whole = trainer.advance(trainer.start(), TOTAL)
+    end = copied(trainer.pack(state))
+    assert trainer.steps_done(state) == [TOTAL, TOTAL]
+    assert leaves(end, "1.learner.updates" if driver == "device" else "1.mind.learner.updates") > 10
+
+    # in parts
+    parts, packs, kept = [], [], {}
+    state = trainer.start()
+    for steps in PARTS:
+        state, records = trainer.advance(state, steps)
+        parts.append(records)
+        packs.append(copied(trainer.pack(state)))
+        if not kept:
+            kept = trainer.pack(state)
+    assert_same(packs[2], end)
+    # a pack is a copy: what is donated or written in place afterwards leaves it alone (a memory on the host apart)
+    assert_same(without_host_memory(packs[0]), without_host_memory(kept))
+    for seed in (0, 1):
+        for one, other in zip(episodes(parts, seed), episodes([whole], seed), strict=True):
+            np.testing.assert_array_equal(one, other)
+            assert len(one) > 5
+
+    # one of the seeds, alone in a new trainer: from the start, and from what was packed
+    alone = new_trainer(algorithm, WORLD[algorithm], driver, seeds=(9,))
+    assert alone.unit_steps == trainer.unit_steps
+    assert all(sum(PARTS[: i + 1]) % alone.unit_steps for i in range(3))
+    state, records = alone.advance(alone.start(), TOTAL)
+    assert_same(of_seed(end, 1), alone.pack(state))
+    np.testing.assert_array_equal(episodes([whole], 1), episodes([records], 0))
+    for i in (0, 1):
+        given = of_seed(packs[i], 1)
+        before = copied(given)
+        state = alone.unpack(given)
+        assert_same(alone.pack(state), before)
+        if driver == "host":
+            running = [leaves(given, f"0.world.{k}.running")[0] for k in range(3)]
+            steps = sum(len(leaves(given, f"0.world.{k}.actions")) for k in range(3))
+            assert sum(running) >= 2
+            assert steps > 0
+            assert state.notes == [
+                f"seed 9: {sum(running)} environments restored in the middle of their episodes, "
+                f"{steps} steps replayed"
+            ]
+        state, records = alone.advance(state, TOTAL - sum(PARTS[: i + 1]))
+        assert_same(alone.pack(state), of_seed(end, 1))
+        np.testing.assert_array_equal(
+            np.concatenate([episodes(parts[: i + 1], 1), episodes([records], 0)], axis=1),
+            episodes([whole], 1),
+        )
+        assert_same(given, before)  # and is copied when it is unpacked
+
+
+@pytest.mark.parametrize("algorithm", COMPARED)
+def test_device_and_host_learn_the_same(algorithm):
+    device, host = (shared_trainer(algorithm, "certain", driver) for driver in ("device", "host"))
+    one, records = device.advance(device.start(), TOTAL)
+    two, live = host.advance(host.start(), TOTAL)
+    packed, live_packed = device.pack(one), host.pack(two)
+    for seed in (0, 1):
+        for mine, other in zip(episodes([records], seed), episodes([live], seed), strict=True):
+            np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
+            assert len(mine) > 40
+        names = ("action", "reward", "terminated", "ended", "obs", "next_obs") if algorithm != "pqn" else ()
+        for name in names:
+            mine, other = packed[f"{seed}.memory.steps.{name}"], live_packed[f"{seed}.memory.{name}"]
+            np.testing.assert_array_equal(mine[: len(other)], other.reshape(-1), err_msg=name)
+        mine, other = packed[f"{seed}.learner.params"], live_packed[f"{seed}.mind.learner.params"]
+        np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
+        started = device.pack(device.start())[f"{seed}.learner.params"]
+        assert np.abs(mine - started).max() > 0.1  # it has moved
+        np.testing.assert_allclose(
+            device.action_values(one, seed), host.action_values(two, seed), rtol=1e-4, atol=1e-4
+        )
+        np.testing.assert_allclose(device.measure(one), host.measure(two), rtol=1e-3, atol=1e-4)

@@ -1,0 +1,103 @@
+"""As a user has it: trained into a folder, loaded, resumed, asked."""
+
+import gymnasium
+import numpy as np
+import pytest
+
+import qfix
+
+TINY = {"hidden": (8,), "num_envs": 2, "progress": False}
+
+
+def same(one, other):
+    for name in one.policy().weights:
+        np.testing.assert_array_equal(one.policy().weights[name], other.policy().weights[name])
+    for a, b in zip(one.episodes.returns, other.episodes.returns, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_on_the_device(tmp_path):
+    """ProbeBandit: arms that pay 0, 0.1, 0.2 and 0.5, plus or minus 1.
+
+    Some 750 tosses of each arm, all of them remembered: the standard deviation of a mean is 0.04, the tolerance above
+    six of them (false alarm below 1e-8) and room for the last steps of the optimiser, whose step size falls to 0.
+    """
+    options = TINY | {
+        "epsilon": 1.0,
+        "gamma": 0.9,
+        "batch_size": 128,
+        "learning_starts": 500,
+        "learning_rate": "Linear(0.01, 0, 3_000)",
+        "loss": "squared",
+    }
+    world = "qfix/ProbeBandit-v0"
+    run = qfix.train(world, "dqn", total_steps=3_000, seeds=2, out=tmp_path / "run", **options)
+    assert (run.spec.driver, run.status, run.steps) == ("device", "finished", 3_000)
+    assert run.q.shape == (2, 2, 4)
+    assert np.abs(run.q[:, 0] - [0.0, 0.1, 0.2, 0.5]).max() < 0.3
+    policy = run.policy()
+    assert policy.predict(0) == 3
+    np.testing.assert_array_equal(policy.predict([0, 0]), [3, 3])
+    np.testing.assert_allclose(policy.action_values([0, 1]), run.q[0], rtol=1e-6)
+    assert len(run.episodes.returns[0]) == 3_000
+
+    loaded = qfix.load(tmp_path / "run")
+    same(loaded, run)
+    np.testing.assert_array_equal(loaded.q, run.q)
+    assert set(run.metric_names) >= {"q_max", "td_error", "loss", "grad_norm"}
+    assert np.isfinite(run.metrics("loss").values[..., -1]).all()
+
+
+@pytest.fixture
+def half(tmp_path):
+    run = qfix.train(
+        "CartPole-v1",
+        "pqn",
+        driver="host",
+        total_steps=320,
+        out=tmp_path / "half",
+        num_steps=8,
+        num_minibatches=2,
+        **TINY,
+    )
+    return run, tmp_path / "half"
+
+
+def test_on_the_host_and_resumed(half, tmp_path):
+    run, folder = half
+    assert (run.spec.driver, run.steps) == ("host", 320)
+    again = qfix.resume(folder, total_steps=640, progress=False)
+    assert again.steps == 640
+    assert len(again.episodes.returns[0]) > len(run.episodes.returns[0])
+    same(qfix.load(folder), again)
+
+    policy = again.policy()
+    env = gymnasium.make("CartPole-v1")
+    obs, _ = env.reset(seed=0)
+    action = policy.predict(obs)
+    assert isinstance(action, int)
+    batch = policy.predict(np.stack([obs, obs, -obs]))
+    assert batch.shape == (3,)
+    assert batch[0] == batch[1] == action
+    np.testing.assert_allclose(policy.probabilities(obs).sum(), 1.0)
+    np.testing.assert_allclose(policy.action_values(obs)[None], policy.action_values(obs[None]), rtol=1e-5)
+    with pytest.raises(qfix.SpaceError, match="must lie in Box"):
+        policy.predict(obs[:3])
+    with pytest.raises(
+        qfix.OptionError, match=r"q of Run|'q' .* can be listed only where states are numbered"
+    ):
+        _ = again.q
+    chances = again.policy(exploratory=True).probabilities(obs)
+    assert chances.min() > 0
+
+
+def test_interrupted_and_resumed_is_as_if_it_had_not_been(tmp_path):
+    """On the device, to the bit."""
+    options = TINY | {"learning_starts": 20, "batch_size": 8, "epsilon": "Linear(1, 0.1, 400)"}
+    world = "qfix/Maze4x4-v0"
+    whole = qfix.train(world, "dqn", total_steps=400, **options)
+    part = qfix.train(world, "dqn", total_steps=201, out=tmp_path / "run", **options)
+    assert part.steps == 202  # whole units
+    resumed = qfix.resume(tmp_path / "run", total_steps=400, progress=False)
+    same(resumed, whole)
+    np.testing.assert_array_equal(resumed.q, whole.q)
