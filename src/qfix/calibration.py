@@ -3,6 +3,9 @@
     bias      =  mean over steps of  q(s_t, a_t) - G_t,    G_t = Σ_k γ^k r_{t+k} to the end of the episode
     td_error  =  mean over steps of  |r_t + γ (1 - terminated_t) max_a q(s_{t+1}, a) - q(s_t, a_t)|
 
+Rewards are as they were learned from: where they were clipped, so are those here. Values of another policy than the
+greedy one, as of SARSA and Munchausen Q-learning, differ from G by what the policies differ.
+
 Where a truncated episode is cut, what would have followed is not known: only steps from which γ^k at the cut is 1 % or
 less count for the bias. A bias above 0 is the over-estimation of taking the maximum of noisy values.
 
@@ -11,7 +14,7 @@ Source: van Hasselt et al. (2016), Deep reinforcement learning with double Q-lea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -62,6 +65,7 @@ def calibrate(
     env: gymnasium.Env[Any, Any],
     policies: Sequence[Any],
     gamma: float,
+    learned: Callable[[float], float],
     value_scale: float,
     episodes: int,
     seed: int,
@@ -72,19 +76,24 @@ def calibrate(
         env: to play in.
         policies: one a seed.
         gamma: discount of the values.
+        learned: a reward as it is learned from, in units of the values: scaled, perhaps clipped.
         value_scale: how many units of the values a unit of reward is.
         episodes: how many a seed.
         seed: of the episodes.
     """
     rows = [
-        _of_policy([_played(env, p, value_scale, evaluation_seed(seed, i)) for i in range(episodes)], gamma)
+        _of_policy(
+            [_played(env, p, learned, value_scale, evaluation_seed(seed, i)) for i in range(episodes)], gamma
+        )
         for p in policies
     ]
     bias, value, returned, error = np.array(rows).T
     return Calibration(bias, value, returned, error, episodes)
 
 
-def _played(env: gymnasium.Env[Any, Any], policy: Any, scale: float, start: int) -> _Episode:
+def _played(
+    env: gymnasium.Env[Any, Any], policy: Any, learned: Callable[[float], float], scale: float, start: int
+) -> _Episode:
     taken: list[float] = []
     best_next: list[float] = []
     rewards: list[float] = []
@@ -98,8 +107,13 @@ def _played(env: gymnasium.Env[Any, Any], policy: Any, scale: float, start: int)
         taken.append(values[action - first])
         observation, reward, over, cut, info = env.step(action)
         values = policy.action_values(observation) / scale
-        best_next.append(0.0 if over else values.max())
-        rewards.append(float(reward))
+        mask = (
+            np.asarray(info[MASK], bool)
+            if MASK in info and policy.takes_masks
+            else np.ones(len(values), bool)
+        )
+        best_next.append(0.0 if over or not mask.any() else values[mask].max())
+        rewards.append(learned(float(reward)) / scale)
         ended = over or cut
     return _Episode(np.array(taken), np.array(best_next), np.array(rewards), bool(over))
 

@@ -29,13 +29,15 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     ("LunarLander-v3", "dqn"): {
         "double": True,
         "n_step": 3,
+        "learning_rate": "Linear(7e-4, 3e-5, 300_000)",
         "num_envs": 4,
         "gradient_steps": 2,
         "batch_size": 128,
         "epsilon": "Linear(1, 0.05, 60_000)",
     },
 } | {
-    # after the settings of PQN's authors for these games (Gallici et al. 2025), with half as many environments
+    # after the settings of PQN's authors for these games (Gallici et al. 2025), with half as many environments, and a
+    # learning rate and an epsilon as they are by default
     (f"qfix/{game}-v0", "pqn"): {
         "num_envs": 64,
         "num_steps": 32,
@@ -46,7 +48,8 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
     for game in ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")
 }
 
-# Castro et al. (2018), Dopamine, settings of DQN; Mnih et al. (2015) for the loss and the clipping of rewards
+# After Dopamine's settings of DQN (Castro et al. 2018), with a tenth of its memory and Adam's usual epsilon; the loss
+# and the clipping of rewards are those of Mnih et al. (2015).
 _ATARI: dict[str, dict[str, Any]] = {
     "dqn": {
         "learning_rate": 6.25e-5,
@@ -59,7 +62,7 @@ _ATARI: dict[str, dict[str, Any]] = {
         "hidden": (512,),
         "reward_clip": 1.0,
     },
-    # settings of PQN's authors for Atari (Gallici et al. 2025)
+    # after those of PQN's authors (Gallici et al. 2025), with epsilon as the other games have it here
     "pqn": {
         "num_envs": 128,
         "num_steps": 32,

@@ -382,9 +382,14 @@ class Run:
         q is in units of reward, whatever scale it was learned in.
 
         Raises:
-            ModelError: the environment has no finite model.
+            ModelError: the environment has no finite model, or rewards were clipped, so that q is of another.
         """
         model = self._known_model()
+        if self.spec.config.get("reward_clip") is not None:
+            raise ModelError(
+                f"The values of this run are of rewards clipped to {self.spec.config['reward_clip']}, and those of the "
+                f"model are not. Train without reward_clip to hold them against the optimum."
+            )
         active = ~model.terminal
         best = self.solution.q[active]
         found = [
@@ -407,7 +412,10 @@ class Run:
         self.lend()
         policies = [self.policy(s) for s in self.spec.seeds]
         gamma: float = self.trainer.config.gamma
-        return calibrate(self.env, policies, gamma, self.trainer.value_scale, episodes, seed)
+        trainer = self.trainer
+        return calibrate(
+            self.env, policies, gamma, trainer.learned_reward, trainer.value_scale, episodes, seed
+        )
 
     def _known_model(self) -> FiniteMDP:
         if self.model is None:

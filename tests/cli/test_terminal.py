@@ -107,7 +107,9 @@ def test_ctrl_c_while_resuming_ends_so_too_and_nothing_is_lost(tmp_path):
 
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path):
-    terminal = Terminal("train", "MountainCar", "sarsa_lambda", "--total-steps", "1e9", "--out", str(tmp_path / "kept"))
+    terminal = Terminal(
+        "train", "MountainCar", "sarsa_lambda", "--total-steps", "1e9", "--out", str(tmp_path / "kept")
+    )
     terminal.read_until(r"k steps/s")
     os.kill(terminal.pid, signal.SIGSTOP)  # so that both are there when it wakes up
     os.kill(terminal.pid, signal.SIGINT)

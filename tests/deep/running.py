@@ -19,9 +19,15 @@ ALGORITHMS = ("dqn", "rainbow", "deep_sarsa", "deep_expected_sarsa", "pqn")
 
 @pytest.fixture(autouse=True, scope="module")
 def quick_compilation():
-    """Tiny networks run for a moment: the compiler's time is the whole of theirs, so it optimises less."""
+    """Tiny networks run for a moment: the compiler's time is the whole of theirs, so it optimises less.
+
+    And everything it makes is kept on disk: a second trainer of the same kind finds it there.
+    """
+    usual = jax.config.jax_persistent_cache_min_compile_time_secs
     jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     yield
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", usual)
     jax.config.update("jax_disable_most_optimizations", False)
 
 
@@ -162,7 +168,7 @@ ROLLOUT = {name: REPLAY[name] for name in ("gamma", "num_envs", "learning_rate",
     "num_steps": 7,
     "num_minibatches": 3,
     "num_epochs": 2,
-    "lambda_": 0.6,
+    "lambda_": 0.3,  # the returns are of the behaviour, which explores, for a few steps
 }
 CASES = {
     "dqn": ("dqn", {**REPLAY, "learning_starts": 50, "gradient_steps": 2, "target_every": 2, "tau": 0.1}),

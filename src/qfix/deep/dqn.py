@@ -12,6 +12,8 @@ reinforcement learning with double Q-learning; Schaul et al. (2016), Prioritized
 SARSA.
 1. The next action of SARSA is drawn from the present behaviour at s', not remembered: steps are replayed long after the
    behaviour that made them.
+2. Munchausen's policy is a softmax, so that `double` says nothing beside it; of n rewards the first alone has the
+   bonus.
 """
 
 from __future__ import annotations
@@ -189,7 +191,9 @@ def update(
 
     value, (error, q), gradient = setup.gradient(loss, learner.params, keys[4])
     learner, norm = setup.descend(learner, gradient, rates.learning_rate)
-    moved = learner.target + jnp.float32(config.tau) * (learner.params - learner.target)
+    moved = learner.params
+    if config.tau < 1.0:
+        moved = learner.target + jnp.float32(config.tau) * (learner.params - learner.target)
     due = learner.updates % config.target_every == 0
     kept = moved if config.target_every == 1 else jnp.where(due, moved, learner.target)
     return learner._replace(target=kept), Report(error, q, value, norm)

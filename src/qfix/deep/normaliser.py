@@ -3,7 +3,8 @@
     n' = n + N,   δ = mean(x) - μ,   μ' = μ + δ·N/n',   M' = M + Σ(x - mean(x))² + δ²·n·N/n'
     x̂ = clip((x - μ)/√(M/n + 1e-8), -10, 10)
 
-Exact over everything seen, in whatever batches it came. Source: Chan, Golub & LeVeque (1983), Algorithms for
+Exact over everything seen, in whatever batches it came, up to four million observations; from there on what was seen
+before counts as so many, and old ones are forgotten. Source: Chan, Golub & LeVeque (1983), Algorithms for
 computing the sample variance.
 """
 
@@ -16,6 +17,7 @@ import numpy as np
 Array = Any
 
 _LARGEST = 10.0
+_MOST = np.float32(1 << 22)  # observations that count; float32 cannot count on from 2^24
 
 
 class Moments(NamedTuple):
@@ -34,11 +36,13 @@ def no_moments(size: int) -> Moments:
 def seen(xp: Any, moments: Moments, x: Array) -> Moments:
     """After a batch (N, size)."""
     n = np.float32(x.shape[0])
-    count = moments.count + n
+    before = xp.minimum(moments.count, _MOST)
+    known = moments.squares * (before / xp.maximum(moments.count, np.float32(1.0)))
+    count = before + n
     mean = xp.mean(x, axis=0)
     delta = mean - moments.mean
-    squares = xp.sum((x - mean) ** 2, axis=0) + delta**2 * (moments.count * n / count)
-    return Moments(count, moments.mean + delta * (n / count), moments.squares + squares)
+    squares = xp.sum((x - mean) ** 2, axis=0) + delta**2 * (before * n / count)
+    return Moments(count, moments.mean + delta * (n / count), known + squares)
 
 
 def normalised(xp: Any, moments: Moments, x: Array) -> Array:

@@ -4,7 +4,9 @@ Double targets, a dueling network, three rewards a target, prioritised replay, n
 distribution of returns on atoms.
 
 Source: Hessel et al. (2018), Rainbow: combining improvements in deep reinforcement learning, table 1.
-1. The range of the atoms suits discounted returns up to 100 in size; the paper clips rewards and uses 10.
+1. The priority of a step is its absolute TD error, the difference of two means, and not the divergence of the two
+   distributions.
+2. The range of the atoms suits discounted returns up to 100 in size; the paper clips rewards and uses 10.
 """
 
 from __future__ import annotations

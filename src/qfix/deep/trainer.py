@@ -22,7 +22,7 @@ from qfix.deep.config import DeepConfig
 from qfix.deep.data import Replay
 from qfix.deep.drivers.device import Carry, DeviceDriver
 from qfix.deep.drivers.host import MASK, Held, HostDriver, HostState
-from qfix.deep.learner import Learner, Report, Setup
+from qfix.deep.learner import Learner, Report, Setup, learned_reward
 from qfix.deep.network import QNetwork
 from qfix.deep.observations import codec_for
 from qfix.deep.policy import BehaviourPolicy, NetworkPolicy
@@ -40,6 +40,8 @@ from qfix.runs.threads import share_out, usable_cores
 
 # steps that suit a first look
 _FIRST_LOOK = {"device": 100_000, "host": 50_000}
+
+_MOST_STEPS = (1 << 30) - 1  # of an environment: counts on the device have 32 bits
 
 _LONGEST_FAILURE = 1 << 16  # bytes
 
@@ -132,6 +134,14 @@ class DeepTrainer:
         self.driver = "host" if twin is None else "device"
         budget = total_steps or _FIRST_LOOK[self.driver]
         self.config = config.settled(int(budget))
+        if has_masks and getattr(config, "munchausen", False):
+            rule = (
+                "must be False where the environment says which actions are allowed: its bonus knows no mask"
+            )
+            raise option_error(owner, "munchausen", rule, True, "Leave it out.")
+        if budget > config.num_envs * _MOST_STEPS:
+            rule = f"must be at most {_MOST_STEPS:,} of each of the {config.num_envs} environments"
+            raise option_error("train", "total_steps", rule, budget, "Train in more environments.")
         self._spaces = env.observation_space, env.action_space
         self.network = self._network(codec.input, int(env.action_space.n))
         setup = Setup(self.config, self.network)
@@ -418,6 +428,10 @@ class DeepTrainer:
             raise option_error("Run", "q", rule, "a network", remedy)
         first = int(space.start)
         return self.policy(state, seed).action_values(np.arange(first, first + int(space.n)))
+
+    def learned_reward(self, reward: float) -> float:
+        """A reward as it is learned from: scaled, then clipped."""
+        return float(learned_reward(self.config, np.float32(reward)))
 
     @property
     def about(self) -> tuple[str, ...]:

@@ -239,6 +239,11 @@ class TabularTrainer:
         """How one seed acts while it learns, at this moment; further training leaves it alone."""
         return BehaviourPolicy.of(self.blueprint, state.agents[seed])
 
+    @staticmethod
+    def learned_reward(reward: float) -> float:
+        """A reward as it is learned from: itself."""
+        return reward
+
     metric_names = measure.NAMES
     counts_visits = True
     computed_with = ()

@@ -4,9 +4,9 @@ A *unit* of work is what comes round again: some steps of N environments, then a
 many units as it is asked for, in one loop without a branch: the units before the first gradient step are a program of
 their own. Finished episodes are handed over in a log of one row a step, which the host reads afterwards.
 
-An episode is a function of (seed, environment, episode): its starting state is drawn by that key, and step t by the key
-folded with t + 1. The final observation of a step is what the step gave; what comes after a reset is kept apart from
-it.
+An episode is a function of (seed, environment, episode): its starting state is drawn by the key of that folded
+with 0, and its t-th step by the key folded with t. The final observation of a step is what the step gave; what comes
+after a reset is kept apart from it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 from qfix.deep.acting import Chance, act, chances_at
 from qfix.deep.data import Replay, Rollout, Steps
-from qfix.deep.learner import Learner, Rates, Report, Setup, blank_report, learned_reward
+from qfix.deep.learner import Learner, Rates, Report, Setup, blank_report, learned_reward, priorities_of
 from qfix.deep.streams import LEARN, WEIGHTS, episode_keys, seed_words, stream
 from qfix.envs.jax.protocol import JaxEnv
 from qfix.replay.batch import Transition
@@ -31,7 +31,6 @@ Array = Any
 
 _LOG_ROWS = 1 << 16  # numbers of environments times steps that a log has room for
 _MOST_UNITS = 1 << 12  # in one call
-SMALLEST_PRIORITY = 1e-6  # added to |td error|, so that no step is out of reach
 
 
 class Worlds(NamedTuple):
@@ -42,6 +41,7 @@ class Worlds(NamedTuple):
     episode: Array  # (N,) int32 index of the running episode
     steps: Array  # (N,) int32 steps in it
     total: Array  # (N,) float32 return of it so far
+    lost: Array  # (N,) float32 what rounding has taken from it (Kahan 1965)
 
 
 class Carry(NamedTuple):
@@ -119,17 +119,23 @@ class DeviceDriver:
         setup, n = self.setup, self.n_envs
         learner = self._algorithm.init(setup, stream(words, WEIGHTS))
         episode = jnp.zeros(n, jnp.int32)
-        state, obs = jax.vmap(self._env.reset)(episode_keys(words, episode))
-        worlds = Worlds(state, self._kept(obs), episode, jnp.zeros(n, jnp.int32), jnp.zeros(n, jnp.float32))
+        state, obs = self._reset(words, episode)
+        nothing = jnp.zeros(n, jnp.float32)
+        worlds = Worlds(state, self._kept(obs), episode, jnp.zeros(n, jnp.int32), nothing, nothing)
         size = self.data.batch_size
         memory: Any = ()
         if self._replay is not None:
-            nothing = jnp.zeros(n, jnp.float32)
             flag = jnp.zeros(n, bool)
             memory = self._replay.start(
                 Transition(worlds.obs, jnp.zeros(n, jnp.int32), nothing, flag, flag, worlds.obs)
             )
         return Carry(words, learner, memory, worlds, blank_report(size), jnp.float32(0))
+
+    def _reset(self, words: Array, episode: Array) -> tuple[Any, Array]:
+        """Starts of the episodes (N,): drawn by the 0th key of each, as step t is by the t-th."""
+        keys = jax.vmap(jax.random.fold_in, in_axes=(0, None))(episode_keys(words, episode), 0)
+        state, obs = jax.vmap(self._env.reset)(keys)
+        return state, obs
 
     def _kept(self, obs: Array) -> Array:
         given = self.setup.network.given
@@ -179,7 +185,7 @@ class DeviceDriver:
             )
             memory = carry.memory
             if data.priority_exponent is not None:
-                priority = jnp.abs(report.td_error) + SMALLEST_PRIORITY
+                priority = priorities_of(jnp, report.td_error)
                 memory = replay.update_priorities(memory, index, priority)
             return carry._replace(learner=learner, memory=memory, report=report)
 
@@ -237,7 +243,8 @@ class DeviceDriver:
         action, q = act(setup, learner, worlds.obs, None, rates, chance)
         keys = jax.vmap(jax.random.fold_in)(episode_keys(carry.words, worlds.episode), worlds.steps + 1)
         made = jax.vmap(env.step)(worlds.state, action, keys)
-        steps, total = worlds.steps + 1, worlds.total + made.reward
+        steps = worlds.steps + 1
+        total, lost = summed(worlds.total, worlds.lost, made.reward)
         terminated = made.terminated
         ended = terminated | made.truncated
         if env.max_episode_steps is not None:
@@ -250,7 +257,14 @@ class DeviceDriver:
             lambda: self._with_fresh(carry.words, ended, episode, made.state, following),
             lambda: (made.state, following),
         )
-        after = Worlds(state, obs, episode, jnp.where(ended, 0, steps), jnp.where(ended, 0.0, total))
+        after = Worlds(
+            state,
+            obs,
+            episode,
+            jnp.where(ended, 0, steps),
+            jnp.where(ended, 0.0, total),
+            jnp.where(ended, 0.0, lost),
+        )
         row = jnp.stack([total, jnp.where(ended, steps, 0).astype(jnp.float32)], axis=-1)
         step = Transition(worlds.obs, action, reward, terminated, ended, following)
         largest = jnp.maximum(carry.largest_reward, jnp.max(jnp.abs(reward)))
@@ -260,12 +274,22 @@ class DeviceDriver:
         self, words: Array, ended: Array, episode: Array, state: Any, obs: Array
     ) -> tuple[Any, Array]:
         """States and observations, those of a new episode where one has ended."""
-        fresh, first_obs = jax.vmap(self._env.reset)(episode_keys(words, episode))
+        fresh, first_obs = self._reset(words, episode)
 
         def begun(new: Array, old: Array) -> Array:
             return jnp.where(ended.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
 
         return jax.tree.map(begun, fresh, state), begun(self._kept(first_obs), obs)
+
+
+def summed(total: Array, lost: Array, more: Array) -> tuple[Array, Array]:
+    """A sum and what rounding has taken from it, with one more number: exact to float32 over any length.
+
+    Source: Kahan (1965), Further remarks on reducing truncation errors.
+    """
+    more = more - lost
+    larger = total + more
+    return larger, (larger - total) - more
 
 
 def _repeated(times: int, body: Any, carry: Any) -> Any:

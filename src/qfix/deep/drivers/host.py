@@ -23,8 +23,7 @@ import numpy as np
 from qfix.deep.acting import act, chances_at
 from qfix.deep.data import Replay, Rollout, Steps
 from qfix.deep.drivers.bundle import Bundle, Wrapped
-from qfix.deep.drivers.device import SMALLEST_PRIORITY
-from qfix.deep.learner import Learner, Rates, Report, Setup, blank_report, learned_reward
+from qfix.deep.learner import Learner, Rates, Report, Setup, blank_report, learned_reward, priorities_of
 from qfix.deep.memory import HostMemory, stacked_frames
 from qfix.deep.observations import Codec
 from qfix.deep.streams import LEARN, WEIGHTS, seed_words, stream
@@ -280,7 +279,7 @@ class HostDriver:
                 state.held.ready[0] = True
             if prioritised:
                 error = self._td_error(state.mind)
-                memory.update_priorities(sample.index, np.abs(error) + np.float32(SMALLEST_PRIORITY))
+                memory.update_priorities(sample.index, priorities_of(np, error))
         limit.paused = False
 
     def _rollout_unit(self, state: HostState, stepping: _Stepping, number: int, rates: np.ndarray) -> None:
@@ -529,7 +528,8 @@ class _Stepping:
 
 
 def _mask_of(info: dict[str, Any], n_actions: int) -> np.ndarray:
+    """The actions allowed; all, where an environment that has ended allows none."""
     mask = np.asarray(info.get(MASK), bool) if MASK in info else np.ones(n_actions, bool)
     if mask.shape != (n_actions,):
         raise EnvironmentFault(f"its action_mask must have shape ({n_actions},). Got shape {mask.shape}")
-    return mask
+    return mask if mask.any() else ~mask
