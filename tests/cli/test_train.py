@@ -225,7 +225,10 @@ def test_a_fault_before_anything_was_learned_is_only_an_error(qfix_command, monk
 
 
 def test_a_box_of_many_dimensions_has_no_value_map_but_a_curve(qfix_command):
-    line = "train CartPole sarsa_lambda --tile-range -2.4,2.4,-3,3,-0.21,0.21,-3,3 --tiles 3 --total-steps 1000 --eval-episodes 3"
+    line = (
+        "train CartPole sarsa_lambda --tile-range -2.4,2.4,-3,3,-0.21,0.21,-3,3 --tiles 3 --total-steps 1000"
+    )
+    line += " --eval-episodes 3"
     words = " ".join(qfix_command(*line.split()).out.split())
     assert "mean of 3 fresh episodes" in words
     assert "learning_curve.png" in words

@@ -130,7 +130,7 @@ def test_a_game_without_cv2_says_what_to_install(monkeypatch):
 
 def test_a_run_is_trained_kept_and_restored_in_the_middle_of_an_episode(tmp_path):
     options = {"network": "mlp", "hidden": (4,), "learning_starts": 20, "buffer_size": 40, "num_envs": 2}
-    options |= {"batch_size": 8, "reward_clip": 1.0, "eval_episodes": 0, "epsilon": 0.5}
+    options |= {"batch_size": 8, "reward_clip": 1.0, "eval_episodes": 0, "epsilon": 0.5, "train_every": 1}
     qfix.train(PONG, "dqn", total_steps=70, seeds=1, out=tmp_path / "run", **options)
     run = qfix.load(tmp_path / "run")
     assert run.restored[1:] == [
