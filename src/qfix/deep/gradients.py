@@ -4,6 +4,8 @@ Of y = x̂·s + t with x̂ the normalised rows of x, n a row's length, and g the
 
     ∂x = (g·s - mean(g·s) - x̂·mean(g·s·x̂)) / √(variance + 1e-5)        ∂s = Σ g·x̂        ∂t = Σ g
 
+and of y = x W + b:    ∂x = g Wᵀ,    ∂W = xᵀ g,    ∂b = Σ g
+
 Sums over rows and over the batch are products with vectors, which a CPU does faster than reductions.
 """
 
@@ -37,6 +39,25 @@ def _backward(kept: tuple[Array, Array, Array], g: Array) -> tuple[Array, Array,
     by_unit = g * scale
     by_x = factor * (by_unit - _row_mean(by_unit) - unit * _row_mean(by_unit * unit))
     return by_x, _column_sum(g * unit), _column_sum(g)
+
+
+@jax.custom_vjp
+def affine(x: Array, weight: Array, bias: Array) -> Array:
+    """x W + b, for rows x (..., n)."""
+    return x @ weight + bias
+
+
+def _affine_forward(x: Array, weight: Array, bias: Array) -> tuple[Array, tuple[Array, Array]]:
+    return x @ weight + bias, (x, weight)
+
+
+def _affine_backward(kept: tuple[Array, Array], g: Array) -> tuple[Array, Array, Array]:
+    x, weight = kept
+    rows = x.reshape((-1, x.shape[-1]))
+    return g @ weight.T, rows.T @ g.reshape((-1, g.shape[-1])), _column_sum(g)
+
+
+affine.defvjp(_affine_forward, _affine_backward)
 
 
 def _row_mean(x: Array) -> Array:

@@ -125,7 +125,13 @@ class Weights(Mapping[str, Array]):
 def linear(xp: Any, w: Weights, name: str, x: Array) -> Array:
     """y = x W + b; of a noisy layer y = x (W + W' ∘ ε) + b + b' ∘ ε_out, with ε = f(ε_in) f(ε_out)ᵀ and
     f(e) = sign(e)·√|e|."""
-    y = x @ w[f"{name}.weight"] + w[f"{name}.bias"]
+    weight, bias = w[f"{name}.weight"], w[f"{name}.bias"]
+    if xp is np:
+        y = x @ weight + bias
+    else:
+        from qfix.deep.gradients import affine
+
+        y = affine(x, weight, bias)
     if w.noise is None or name not in w.layout.noise:
         return y
     at, n_in, n_out = w.layout.noise[name]
