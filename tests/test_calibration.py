@@ -89,7 +89,7 @@ def test_the_distance_to_the_optimum_is_over_states_in_which_something_is_decide
     with pytest.raises(ModelError, match="no finite model"):
         qfix.train("MountainCar-v0", "sarsa_lambda", total_steps=20).value_distance()
     clipped = qfix.train("qfix/ProbeLoop-v0", "dqn", total_steps=20, hidden=(4,), reward_clip=0.5)
-    with pytest.raises(ModelError, match="clipped to 0.5"):
+    with pytest.raises(ModelError, match=r"clipped to 0\.5"):
         clipped.value_distance()
 
 

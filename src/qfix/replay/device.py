@@ -95,11 +95,17 @@ class DeviceReplay:
         """Write one row, over the oldest when all are filled. New steps get the largest priority so far."""
         first = memory.position * self.n_envs
         transition = transition._replace(ended=transition.ended | transition.terminated)
-        steps = jax.tree.map(
-            lambda kept, new: lax.dynamic_update_slice_in_dim(kept, new.astype(kept.dtype), first, 0),
-            memory.steps,
-            transition,
-        )
+
+        def write(_: Any, steps: Transition) -> Transition:
+            def put(kept: Any, new: Any) -> Any:
+                return lax.dynamic_update_slice_in_dim(kept, new.astype(kept.dtype), first, 0)
+
+            return jax.tree.map(put, steps, transition)
+
+        # A loop of one round, which the compiler cannot know: laid into what reads the ring afterwards, a second
+        # writing would need a copy of the ring at every step. Barriers are taken out before that happens.
+        once = jnp.minimum(memory.filled, 0) + 1
+        steps = lax.fori_loop(0, once, write, memory.steps)
         tree = memory.tree
         if tree is not None:
             tree = device_tree.assign_block(tree, first, self.n_envs, tree.largest)
