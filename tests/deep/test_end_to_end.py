@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import qfix
+from qfix.errors import OptionError
+from qfix.playback.replaying import replay
 
 TINY = {"hidden": (8,), "num_envs": 2, "progress": False}
 
@@ -92,3 +94,12 @@ def test_on_the_host_and_resumed(half, tmp_path):
         _ = again.q
     chances = again.policy(exploratory=True).probabilities(obs)
     assert chances.min() > 0
+
+
+def test_training_episodes_are_not_replayed_and_that_is_said_before_any_work(tmp_path):
+    run = qfix.train(
+        "qfix/ProbeBoth-v0", "dqn", total_steps=20, hidden=(4,), out=tmp_path / "run", eval_episodes=0
+    )
+    for source in (run, tmp_path / "run"):
+        with pytest.raises(OptionError, match="must be of a learner on tables"):
+            replay(source)

@@ -470,15 +470,6 @@ class DeepTrainer:
         """Environment steps of each seed so far."""
         return list(state.asked)
 
-    def trace(self, state: State, at_most: int, seed: int = 0) -> list[Any]:
-        """Training episodes of networks are not replayed.
-
-        Raises:
-            OptionError: always.
-        """
-        rule = "must be of a learner on tables to be replayed"
-        raise option_error("replay", "run", rule, self.config.owner, "Use `qfix play` to see its policy.")
-
 
 def _schedules(config: Any) -> tuple[Schedule, Schedule, Schedule]:
     beta = getattr(config, "priority_beta", None)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from qfix.algorithms import names_of
 from qfix.assembly import trainer_for
 from qfix.errors import FolderError, is_whole, option_error
 from qfix.run import Run
@@ -86,6 +87,10 @@ def replay(
         EnvironmentFault: the environment raised.
     """
     spec = source.spec if isinstance(source, Run) else RunFolder(source).spec
+    if spec.algorithm in names_of("deep"):
+        rule = "must be of a learner on tables: training episodes of networks are not told step by step"
+        remedy = "Use `qfix play` to see its policy."
+        raise option_error("replay", "source", rule, spec.algorithm, remedy)
     seed = _checked_seed(spec, seed)
     place = spec.seeds.index(seed)
     if isinstance(source, Run):
