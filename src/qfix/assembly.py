@@ -19,7 +19,7 @@ import gymnasium
 import numpy as np
 
 from qfix.algorithms import algorithm as find_algorithm
-from qfix.envs.make import find_spec, make_env
+from qfix.envs.make import TRANSPARENT, find_spec, make_env
 from qfix.errors import CheckpointError, FolderError, ModelError, OptionError, nearest, option_error
 from qfix.mdp import FiniteMDP
 from qfix.runs import RunSpec
@@ -27,8 +27,6 @@ from qfix.runs import RunSpec
 STEP_TIME_LIMIT = 60.0  # seconds
 FEATURES = "0.store.encoder.table"  # where a packed state has them
 
-# wrappers that leave the transitions as the environment's own table has them
-_TRANSPARENT = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics")
 
 # names of other libraries for what is meant here, and the parameters of `train` beside the algorithm's
 _ELSEWHERE = {
@@ -103,7 +101,7 @@ def known_model(env: gymnasium.Env[Any, Any], gamma: float) -> FiniteMDP | None:
     """
     layer = env
     while isinstance(layer, gymnasium.Wrapper):
-        if type(layer).__name__ not in _TRANSPARENT:
+        if type(layer).__name__ not in TRANSPARENT:
             return None
         layer = layer.env
     states, actions = env.observation_space, env.action_space

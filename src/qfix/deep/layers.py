@@ -18,6 +18,9 @@ import numpy as np
 
 Array = Any
 
+FORBIDDEN = np.float32(-1e9)
+"""Value of an action that is not allowed; finite, as it is multiplied by a discount of 0."""
+
 EPSILON = np.float32(1e-5)  # added to the variance of a normalised row
 
 

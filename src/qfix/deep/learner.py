@@ -13,15 +13,11 @@ import numpy as np
 import optax
 
 from qfix.deep.config import DeepConfig
-from qfix.deep.layers import Weights
+from qfix.deep.layers import FORBIDDEN, Weights
 from qfix.deep.network import QNetwork
 from qfix.deep.normaliser import Moments, no_moments, normalised, seen
 
 Array = Any
-
-FORBIDDEN = np.float32(
-    -1e9
-)  # value of an action that is not allowed; finite, as it is multiplied by a discount of 0
 
 
 _LARGEST_PRIORITY = 1e20

@@ -22,6 +22,7 @@ import gymnasium
 
 from qfix.deep.data import Replay
 from qfix.deep.observations import Input
+from qfix.envs.make import TRANSPARENT
 from qfix.errors import option_error
 from qfix.replay.batch import rows_for
 from qfix.replay.host import HostReplay
@@ -30,13 +31,10 @@ Where = Literal["auto", "ram", "disk"]
 
 COMFORTABLE = 0.5  # of the memory that is available, up to which "auto" keeps steps there
 
-# wrappers that leave observations as they are
-_TRANSPARENT = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics")
-
 
 def stacked_frames(env: gymnasium.Env[Any, Any], given: Input) -> int | None:
     """k, where observations are images that an environment is known to stack of k frames, on the first axis."""
-    while isinstance(env, gymnasium.Wrapper) and type(env).__name__ in _TRANSPARENT:
+    while isinstance(env, gymnasium.Wrapper) and type(env).__name__ in TRANSPARENT:
         env = env.env
     if not isinstance(env, gymnasium.wrappers.FrameStackObservation) or given.kind != "image":
         return None

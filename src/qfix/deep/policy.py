@@ -9,13 +9,11 @@ import gymnasium
 import numpy as np
 
 from qfix.core import policies
-from qfix.deep.layers import Weights
+from qfix.deep.layers import FORBIDDEN, Weights
 from qfix.deep.network import QNetwork
 from qfix.deep.normaliser import Moments, normalised
 from qfix.deep.observations import codec_for
 from qfix.errors import SpaceError, option_error
-
-_FORBIDDEN = np.float32(-1e9)
 
 
 class NetworkPolicy:
@@ -89,7 +87,7 @@ class NetworkPolicy:
         """
         values = self.action_values(obs)
         if action_mask is not None:
-            values = np.where(_checked_mask(action_mask, values.shape), values, _FORBIDDEN)
+            values = np.where(_checked_mask(action_mask, values.shape), values, FORBIDDEN)
         if deterministic:
             actions = values.argmax(axis=-1)
         else:
@@ -162,7 +160,7 @@ class BehaviourPolicy:
             chances = self._strategy.probabilities(values, counter=self._steps)
         else:
             mask = _checked_mask(action_mask, values.shape)
-            allowed = np.where(mask, values, _FORBIDDEN)
+            allowed = np.where(mask, values, FORBIDDEN)
             chances = self._strategy.probabilities(allowed, counter=self._steps)
             # what forbidden actions have of epsilon is spread over the others, as it is while it learns
             lost = np.where(mask, 0.0, chances).sum(axis=-1, keepdims=True)

@@ -34,16 +34,14 @@ from qfix.mdp import FiniteMDP
 from qfix.mdp.simulate import evaluation_seed
 from qfix.replay.batch import rows_for
 from qfix.replay.host import HostReplay
-from qfix.runs.arrays import require, require_counts, require_like
-from qfix.runs.history import Records
+from qfix.runs.arrays import as_bytes, require, require_counts, require_like, text_of
+from qfix.runs.history import Records, settle_faults
 from qfix.runs.threads import share_out, usable_cores
 
 # steps that suit a first look
 _FIRST_LOOK = {"device": 100_000, "host": 50_000}
 
 _MOST_STEPS = (1 << 30) - 1  # of an environment: counts on the device have 32 bits
-
-_LONGEST_FAILURE = 1 << 16  # bytes
 
 
 @dataclass
@@ -211,16 +209,7 @@ class DeepTrainer:
                 state.asked[i] = max(state.asked[i], state.units[i] * self.unit_steps)
 
         share_out(run, active, usable_cores() if self._device is not None else 1)
-        for i in sorted(faults):
-            state.failures[i] = records.failures[i] = str(faults[i])
-        if faults and len(state.failures) == len(seeds):
-            last = faults[max(faults)]
-            if len(seeds) > 1:
-                told = EnvironmentFault(f"All {len(seeds)} seeds have failed. The last: {last}")
-                told.__cause__ = last.__cause__
-                last = told
-            last.records = records
-            raise last
+        settle_faults(state.failures, records, faults)
         return state, records
 
     def _advance(self, state: State, i: int, target: int, records: Records) -> None:
@@ -274,8 +263,7 @@ class DeepTrainer:
             for k, world in enumerate(worlds):
                 arrays |= world.pack(f"{i}.world.{k}.")
             arrays[f"{i}.progress"] = np.array([state.units[i], state.asked[i]])
-            said = state.failures.get(i, "").encode()[:_LONGEST_FAILURE]
-            arrays[f"{i}.failure"] = np.frombuffer(said, np.uint8).copy()
+            arrays[f"{i}.failure"] = as_bytes(state.failures.get(i, ""))
         return arrays
 
     def _packed_memory(self, prefix: str, memory: HostReplay) -> dict[str, np.ndarray]:
@@ -307,7 +295,7 @@ class DeepTrainer:
             for name, leaf in named:
                 require_like(f"{i}.{name}", arrays.get(f"{i}.{name}"), np.asarray(leaf))
             given = [arrays[f"{i}.{name}"] for name, _ in named]
-            said = _text(f"{i}.failure", arrays.get(f"{i}.failure"))
+            said = text_of(f"{i}.failure", arrays.get(f"{i}.failure"))
             known |= {f"{i}.{name}" for name, _ in named}
             words = arrays[f"{i}.words"]
             require(np.array_equal(words, seed_words(seed)), f"{i}.words", "must be the seed's", words)
@@ -499,11 +487,3 @@ def _name_of(key: Any) -> str:
         if found is not None:
             return str(found)
     return str(key)
-
-
-def _text(name: str, given: np.ndarray | None) -> str:
-    """What an array of bytes says."""
-    require_like(name, given, np.zeros(0, np.uint8), any_length=True)
-    assert given is not None
-    require(len(given) <= _LONGEST_FAILURE, name, f"must have at most {_LONGEST_FAILURE} bytes", len(given))
-    return given.tobytes().decode(errors="replace")

@@ -33,6 +33,10 @@ _INSTALL = {
 }
 
 
+TRANSPARENT = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics")
+"""Wrappers that leave observations, and transitions, as the environment itself has them."""
+
+
 def world_env(world: str, render_mode: str | None = None, **options: Any) -> TableEnv:
     """A finite world of the catalogue as a Gymnasium environment, without wrappers: what its id stands for.
 

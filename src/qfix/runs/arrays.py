@@ -60,3 +60,23 @@ def require_each_once(name: str, array: np.ndarray, limit: int) -> None:
     met = np.zeros(limit, bool)
     met[array] = True
     require(np.count_nonzero(met) == array.size, name, "must not list anything twice", array.size)
+
+
+LONGEST_TEXT = 1 << 16  # bytes
+
+
+def as_bytes(text: str) -> np.ndarray:
+    """A text as an array of bytes, cut where it is too long."""
+    return np.frombuffer(text.encode()[:LONGEST_TEXT], np.uint8).copy()
+
+
+def text_of(name: str, given: np.ndarray | None) -> str:
+    """What an array of bytes says.
+
+    Raises:
+        OptionError: it is none, or too long.
+    """
+    require_like(name, given, np.zeros(0, np.uint8), any_length=True)
+    assert given is not None
+    require(len(given) <= LONGEST_TEXT, name, f"must have at most {LONGEST_TEXT} bytes", len(given))
+    return given.tobytes().decode(errors="replace")

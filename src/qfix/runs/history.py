@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qfix.errors import FolderError, unknown_name
+from qfix.errors import EnvironmentFault, FolderError, unknown_name
 from qfix.runs.alerts import Alert, Watchman
 from qfix.runs.reader import StoreReader
 from qfix.runs.store import MetricStore
@@ -34,6 +34,30 @@ class Records(NamedTuple):
     lengths: list[list[np.ndarray]]
     snapshots: list[Snapshot]
     failures: dict[int, str]  # seeds, by their place, whose environment failed in it, and why
+
+
+def settle_faults(failures: dict[int, str], records: Records, faults: Mapping[int, EnvironmentFault]) -> None:
+    """Note the seeds whose environment has failed in an advance, and raise where none is left.
+
+    Args:
+        failures: of the state, by the place of the seed; takes the new ones, as `records` does.
+        records: of the advance.
+        faults: what was raised, by the place of the seed.
+
+    Raises:
+        EnvironmentFault: every seed has failed, this time or before; its `records` has the episodes of this advance.
+    """
+    n_seeds = len(records.returns)
+    for i in sorted(faults):
+        failures[i] = records.failures[i] = str(faults[i])
+    if faults and len(failures) == n_seeds:
+        last = faults[max(faults)]
+        if n_seeds > 1:
+            told = EnvironmentFault(f"All {n_seeds} seeds have failed. The last: {last}")
+            told.__cause__ = last.__cause__
+            last = told
+        last.records = records
+        raise last
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from qfix.envs.live_world import LiveWorld, fault_at
 from qfix.errors import EnvironmentFault, option_error
 from qfix.mdp import FiniteMDP
 from qfix.mdp.simulate import transition_table
-from qfix.runs.arrays import require, require_like
-from qfix.runs.history import Records, Snapshot
+from qfix.runs.arrays import as_bytes, require, text_of
+from qfix.runs.history import Records, Snapshot, settle_faults
 from qfix.runs.threads import share_out, usable_cores
 from qfix.tabular import kernel as loops
 from qfix.tabular import measure
@@ -44,8 +44,6 @@ from qfix.tabular.trace import TracedStep, Track, trace_compiled, trace_live, tr
 
 # steps that suit a first look: a fraction of a second compiled, some seconds live
 _FIRST_LOOK = {"compiled": 1_000_000, "live": 200_000}
-
-_LONGEST_FAILURE = 1 << 16  # bytes
 
 
 @dataclass
@@ -166,16 +164,7 @@ class TabularTrainer:
         finally:
             for i in active:
                 self._empty_log(state, i, records)
-        for i in sorted(faults):
-            state.failures[i] = records.failures[i] = str(faults[i])
-        if faults and len(state.failures) == len(seeds):
-            last = faults[max(faults)]
-            if len(seeds) > 1:
-                told = EnvironmentFault(f"All {len(seeds)} seeds have failed. The last: {last}")
-                told.__cause__ = last.__cause__
-                last = told
-            last.records = records
-            raise last
+        settle_faults(state.failures, records, faults)
         return state, records
 
     def pack(self, state: State) -> dict[str, np.ndarray]:
@@ -185,8 +174,7 @@ class TabularTrainer:
             # the log is empty between two calls
             arrays |= {f"{i}.{name}": array.copy() for name, array in leaves(agent._replace(log=None))}
             arrays[f"{i}.history"] = np.array([state.histories[i]])
-            said = state.failures.get(i, "").encode()[:_LONGEST_FAILURE]
-            arrays[f"{i}.failure"] = np.frombuffer(said, np.uint8).copy()
+            arrays[f"{i}.failure"] = as_bytes(state.failures.get(i, ""))
         for i, world in enumerate(state.worlds):
             arrays |= world.pack(f"{i}.world.")
         return arrays
@@ -215,7 +203,7 @@ class TabularTrainer:
             check_agent(kept, own, self.blueprint, f"{i}.")
             state.agents.append(kept._replace(log=own.log))
             state.histories.append(history)
-            if said := _text(f"{i}.failure", arrays.get(f"{i}.failure")):
+            if said := text_of(f"{i}.failure", arrays.get(f"{i}.failure")):
                 state.failures[i] = said
             known |= {f"{i}.{name}" for name, _ in leaves(kept)} | {f"{i}.history", f"{i}.failure"}
         for i, world in enumerate(state.worlds):
@@ -438,11 +426,3 @@ class TabularTrainer:
             state.notes.insert(
                 0, f"{named}: restored in the middle of the episode, {replayed:,} steps replayed"
             )
-
-
-def _text(name: str, given: np.ndarray | None) -> str:
-    """What an array of bytes says."""
-    require_like(name, given, np.zeros(0, np.uint8), any_length=True)
-    assert given is not None
-    require(len(given) <= _LONGEST_FAILURE, name, f"must have at most {_LONGEST_FAILURE} bytes", len(given))
-    return given.tobytes().decode(errors="replace")

@@ -11,10 +11,8 @@ from typing import Any, NamedTuple
 import gymnasium
 
 from qfix.envs.jax.protocol import JaxEnv
+from qfix.envs.make import TRANSPARENT
 from qfix.mdp import FiniteMDP
-
-# wrappers that leave observations, rewards and terminations as they are; others would be left out by a twin
-_TRANSPARENT = ("TimeLimit", "OrderEnforcing", "PassiveEnvChecker", "RecordEpisodeStatistics")
 
 _MISSING = object()
 
@@ -107,7 +105,7 @@ def jax_env_of(env: gymnasium.Env[Any, Any], model: FiniteMDP | None) -> JaxEnv 
     limits = [] if env.spec is None else [env.spec.max_episode_steps]
     layer = env
     while isinstance(layer, gymnasium.Wrapper):
-        if type(layer).__name__ not in _TRANSPARENT:
+        if type(layer).__name__ not in TRANSPARENT:
             return None
         if isinstance(layer, gymnasium.wrappers.TimeLimit):
             limits.append(layer._max_episode_steps)  # an environment made by hand has no spec
