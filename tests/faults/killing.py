@@ -128,11 +128,16 @@ def train(case: str, folder: Path, **more: Any) -> qfix.Run:
     return qfix.train(out=folder, **options)
 
 
-def attempt(case: str, folder: Path, often: bool = True, chunk: float = 0.002) -> None:
-    """What a user does after a crash: train where there is nothing yet, else resume."""
+def attempt(
+    case: str, folder: Path, often: bool = True, chunk: float = 0.002, between: float = CHECKPOINT_SECONDS
+) -> None:
+    """What a user does after a crash: train where there is nothing yet, else resume.
+
+    `chunk` is in seconds of training, `between` in seconds from a checkpoint to the next.
+    """
     more: dict[str, Any] = {"workers": CASES[case].get("workers", 1)}
     if often:
-        more |= {"checkpoint_seconds": CHECKPOINT_SECONDS}
+        more |= {"checkpoint_seconds": between}
         recorder.COST_SHARE = 1e9  # of time nothing is spared
         loop._CHUNK_SECONDS = chunk  # there is a checkpoint between any two chunks
     if (folder / "spec.json").exists():
@@ -352,7 +357,7 @@ def every_call(within: Path, stride: int) -> int:
     n, killed = 1, 0
     while True:
         folder = within / f"call-{n}"
-        if killed_at_call(n, partial(attempt, case, folder, chunk=1e-9)):
+        if killed_at_call(n, partial(attempt, case, folder, chunk=1e-9, between=1e-9)):
             return killed
         killed += 1
         if not killed_after(600.0, partial(attempt, case, folder, often=False)):

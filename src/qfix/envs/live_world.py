@@ -48,7 +48,7 @@ class LiveWorld:
         actions: taken in the running episode, counted from 0.
         running: False where the next thing to do is to reset.
         action: the next to be taken.
-        sight: digest of the last observation.
+        sight: digest of the last observation; of no meaning where no episode is running.
         kept: states of the wrappers' own generators before the running episode was begun.
     """
 
@@ -94,7 +94,7 @@ class LiveWorld:
             f"{name}actions": actions.copy(),
             f"{name}running": np.array([self.running]),
             f"{name}action": np.array([self.action]),
-            f"{name}sight": np.frombuffer(self.sight, np.uint8).copy(),
+            f"{name}sight": np.frombuffer(self.sight if self.running else bytes(_SIGHT), np.uint8).copy(),
             f"{name}generators": generators.to_bytes(self.kept if self.running else []),
         }
 
