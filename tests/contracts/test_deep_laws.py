@@ -31,6 +31,8 @@ WORLD = {  # deterministic where drivers are compared
     "deep_sarsa": "gallery",
     "deep_expected_sarsa": "gallery",
     "normalised": "cart",
+    "recurrent": "certain",
+    "recurrent_pqn": "certain",
 }
 COMPARED = [case for case, world in WORLD.items() if world == "certain"]
 
@@ -117,7 +119,9 @@ def test_device_and_host_learn_the_same(algorithm):
         for mine, other in zip(episodes([records], seed), episodes([live], seed), strict=True):
             np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
             assert len(mine) > 40
-        names = ("action", "reward", "terminated", "ended", "obs", "next_obs") if algorithm != "pqn" else ()
+        names = (
+            ("action", "reward", "terminated", "ended", "obs", "next_obs") if "pqn" not in algorithm else ()
+        )
         for name in names:
             mine, other = packed[f"{seed}.memory.steps.{name}"], live_packed[f"{seed}.memory.{name}"]
             np.testing.assert_array_equal(mine[: len(other)], other.reshape(-1), err_msg=name)

@@ -198,6 +198,12 @@ CASES = {
         },
     ),
     "pqn": ("pqn", ROLLOUT),
+    "recurrent": (
+        "dqn",
+        {**REPLAY, "gru": 7, "sequence_length": 4, "burn_in": 3, "n_step": 2, "double": True}
+        | {"prioritized": True, "buffer_size": 300},
+    ),
+    "recurrent_pqn": ("pqn", {**ROLLOUT, "gru": 7}),
 }
 
 

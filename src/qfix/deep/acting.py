@@ -73,18 +73,26 @@ def chances_at(words: Array, counts: Array, n_envs: int) -> Chance:
 
 
 def act(
-    setup: Setup, learner: Learner, observation: Array, mask: Array | None, rates: Rates, chance: Chance
-) -> tuple[Array, Array]:
-    """Actions (N,) as the learner behaves, and the values (N, A) they were chosen by.
+    setup: Setup,
+    learner: Learner,
+    observation: Array,
+    mask: Array | None,
+    state: Array,
+    rates: Rates,
+    chance: Chance,
+) -> tuple[Array, Array, Array]:
+    """Actions (N,) as the learner behaves, the values (N, A) they were chosen by, and the network's state behind them.
 
     Args:
         setup, learner: who acts.
         observation: (N, *shape) as they are kept.
         mask: (N, A) actions that are allowed; None: all.
+        state: (N, H) of a recurrent network, before it sees the observation; else H is 0.
         rates: of this moment.
         chance: its random numbers.
     """
     w = setup.weights(learner.params, chance.noise)
-    q = setup.network.q(jnp, w, setup.view(learner, observation))
+    features, state = setup.network.step(jnp, w, setup.view(learner, observation), state)
+    q = setup.network.q(jnp, w, features)
     chances = probabilities(setup.config.strategy, q, rates.exploration, mask)
-    return draw(chances, chance.u), q
+    return draw(chances, chance.u), q, state

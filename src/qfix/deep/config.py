@@ -46,6 +46,8 @@ class DeepConfig(ABC):
     """Widths of the fully connected layers; of a convolutional network only the last counts."""
     layer_norm: bool = False
     """Normalise layers."""
+    gru: int = 0
+    """Width of a recurrent layer behind the others, for environments that do not show all at once; 0: none."""
     normalize_observations: bool = False
     """Scale observations to mean 0 and variance 1 by what has been seen so far; frozen when the policy is evaluated."""
     max_grad_norm: float = 10.0
@@ -76,6 +78,7 @@ class DeepConfig(ABC):
         if self.explore is not None:
             keep(self, "explore", self._checked_strategy(as_strategy(self.explore)))
         require_whole(owner, "num_envs", self.num_envs, 1, "Use num_envs=8.")
+        require_whole(owner, "gru", self.gru, 0, "Use gru=64.")
         require_choice(owner, "network", self.network, TORSOS)
         keep(self, "hidden", self._checked_hidden())
         for name in ("layer_norm", "normalize_observations"):

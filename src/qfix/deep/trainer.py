@@ -172,6 +172,7 @@ class DeepTrainer:
             distribution,
             getattr(config, "atoms", 51),
             getattr(config, "value_range", (-10.0, 10.0)),
+            config.gru,
         )
 
     # What experiment asks for
@@ -438,6 +439,12 @@ class DeepTrainer:
 
     metric_names = measure.NAMES
     counts_visits = False
+
+    @property
+    def remembers(self) -> bool:
+        """Whether its policies act by what they have seen before."""
+        return self.network.n_state > 0
+
     computed_with = ("jax", "optax")
 
     def measure(self, state: State) -> np.ndarray:

@@ -46,10 +46,14 @@ def require_agreement(model: bytes, source: Source, path: Path) -> int:
     Raises:
         FolderError: they differ, or the policy has no finite values.
     """
-    policy, space = source.policy, source.space
+    policy, space = copy.copy(source.policy), source.space  # what it remembers is left alone
     observations = [*sampled(space, source.family.seen_by(policy)), *played(source)]
     compound = isinstance(space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict)
     batch = observations if compound else np.array(observations)
+    begun = {}
+    if size := source.family.n_state(policy):
+        policy.memory = np.random.default_rng(0).uniform(-1, 1, (len(observations), size)).astype(np.float32)
+        begun["state"] = policy.memory
     values = policy.action_values(batch)
     if not np.isfinite(values).all():
         raise FolderError(
@@ -57,11 +61,15 @@ def require_agreement(model: bytes, source: Source, path: Path) -> int:
             f"Take an earlier checkpoint, such as the best one."
         )
     session, given = session_of(model), source.family.as_input(space, observations)
-    found, actions = session.run(["action_values", "action"], {"observation": given})
-    alone, _ = session.run(["action_values", "action"], {"observation": given[:1]})
+    found, actions = session.run(["action_values", "action"], {"observation": given} | begun)
+    first = {name: array[:1] for name, array in ({"observation": given} | begun).items()}
+    alone, _ = session.run(["action_values", "action"], first)
     allowed = TOLERANCE * np.maximum(1.0, np.abs(values).max(axis=-1))
     apart = np.abs(np.concatenate([found - values, alone - values[:1]])).max(axis=-1) / [*allowed, allowed[0]]
     wanted = policy.predict(batch)
+    if begun:
+        (after,) = session.run(["state_after"], {"observation": given} | begun)
+        apart = np.maximum(apart, np.abs(after - policy.memory).max() / TOLERANCE)
     rows = np.arange(len(values))
     chosen = actions - policy.first_action
     known = (chosen >= 0) & (chosen < values.shape[1])
@@ -122,6 +130,7 @@ def played(source: Source) -> list[Any]:
     with contextlib.suppress(Exception):  # what is wrong with an environment is not for an export to say
         while len(met) < N_PLAYED:
             observation, _ = run.env.reset(seed=evaluation_seed(0, episode))
+            source.policy.reset()
             episode, ended = episode + 1, False
             while not ended and len(met) < N_PLAYED:
                 met.append(copy.deepcopy(observation))

@@ -20,6 +20,9 @@ def to_onnx(source: Any, path: str | Path, *, seed: int | None = None, force: bo
 
         observation (batch, ...)  ->  action_values (batch, A),  action (batch,) = start + argmax_a action_values
 
+    Of a recurrent network also state (batch, H) -> state_after (batch, H): zeros where an episode begins, and then what
+    came out of the step before.
+
     What lies around the network is part of the model: one-hot rows of numbers, the scale and the order of channels of
     images, the normalisation of observations, the expectation of a distribution, and where actions begin. Observations
     have the type and shape of their space. Of a Tuple or Dict they are one vector: for a network that of
@@ -61,9 +64,11 @@ def model_of(source: Source) -> bytes:
         "action_space": f"{n_actions} actions, numbered from {first} to {first + n_actions - 1}",
     }
     about = "The greedy policy of a qfix run. observation -> action_values and action, the first of the best."
-    return graph.model(
-        {"action_values": (family.VALUES, (n_actions,)), "action": (np.int64, ())}, told, about
-    )
+    outputs = {"action_values": (family.VALUES, (n_actions,)), "action": (np.int64, ())}
+    if size := family.n_state(policy):
+        outputs["state_after"] = (np.float32, (size,))
+        about += " state: zeros where an episode begins, then state_after of the step before."
+    return graph.model(outputs, told, about)
 
 
 def _require_packages() -> None:

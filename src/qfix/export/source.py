@@ -25,7 +25,7 @@ class Source(NamedTuple):
 
     policy: Any
     family: ModuleType
-    """Of `_FAMILIES`: has `VALUES`, `n_actions`, `input_of`, `as_input`, `seen_by`, `arrays` and `draw`."""
+    """Of `_FAMILIES`: has `VALUES`, `n_actions`, `n_state`, `input_of`, `as_input`, `seen_by`, `arrays` and `draw`."""
     space: gymnasium.Space[Any]
     """Of observations."""
     told: dict[str, str]

@@ -234,6 +234,7 @@ class TabularTrainer:
 
     metric_names = measure.NAMES
     counts_visits = True
+    remembers = False
     computed_with = ()
     value_scale = 1.0
     about: tuple[str, ...] = ()

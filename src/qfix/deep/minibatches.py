@@ -1,0 +1,54 @@
+"""A rollout cut into minibatches: of steps, or, for a network with a state, of environments with all their steps."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+
+from qfix.deep.data import Steps
+from qfix.deep.layers import Weights
+from qfix.deep.learner import Setup
+from qfix.deep.recurrence import states_through
+from qfix.deep.shuffling import shuffled
+
+Array = Any
+
+
+class Rows(NamedTuple):
+    """A rollout of T steps of N environments, to be taken by parts.
+
+    A part is (size,) int32: numbers of steps t·N + n or, of a recurrent network, of environments. What is taken has one
+    row a step, those of some environments step after step.
+    """
+
+    setup: Setup
+    steps: Steps
+
+    def parts(self, key: Array, n_epochs: int, n_minibatches: int) -> Array:
+        """(epochs · minibatches, size) parts: in every epoch each step is in one of them.
+
+        Args:
+            key: where the randomness of their order comes from.
+            n_epochs: how often the rollout is gone through.
+            n_minibatches: parts of an epoch.
+        """
+        n_steps, n_envs = self.steps.reward.shape
+        shape = (1, n_envs) if self.setup.network.n_state else (n_steps, n_envs)
+        orders = shuffled(key, n_epochs, shape)
+        return orders.reshape((n_epochs * n_minibatches, shape[0] * shape[1] // n_minibatches))
+
+    def take(self, values: Array, part: Array) -> Array:
+        """(rows, ...) of values (T, N, ...)."""
+        if self.setup.network.n_state:
+            return values[:, part].reshape((-1, *values.shape[2:]))
+        return values.reshape((-1, *values.shape[2:]))[part]
+
+    def features(self, w: Weights, part: Array) -> Array:
+        """(rows, F) features of the observations, which are as the network takes them."""
+        network, steps = self.setup.network, self.steps
+        if not network.n_state:
+            return network.features(jnp, w, self.take(steps.obs, part))
+        features = network.features(jnp, w, steps.obs[:, part])
+        states, _ = states_through(network, w, features, steps.ended[:, part], steps.state[part])
+        return states.reshape((-1, network.n_state))
