@@ -112,7 +112,7 @@ def _running(slope: Field, ahead: NDArray[np.float64]) -> Field:
 
 def _pixels() -> tuple[Field, Field]:
     """Metres forwards (SIZE, 1) and to the left (1, SIZE) of the pixels, from the point of the road beside the car."""
-    place = (np.arange(SIZE) + 0.5) / SCALE
+    place = (np.arange(SIZE, dtype=np.float64) + 0.5) / SCALE
     return (SIZE / SCALE - BEHIND - place)[:, None], (SIZE / SCALE / 2 - place)[None, :]
 
 
@@ -203,8 +203,8 @@ def _draw_readings(canvas: Field, scene: Scene) -> None:
     """A card with three dials, which go the way of what they show, and the speed and the way in figures."""
     height, width = 112, 184
     card = canvas[SIZE - 12 - height : SIZE - 12, 12 : 12 + width]
-    x, y = np.arange(width) - width / 2 + 0.5, np.arange(height)[:, None] - height / 2 + 0.5
-    _lay(card, -_box(x, y, width, height, 8), PAPER, 0.85)
+    x, y = (np.arange(n, dtype=np.float64) - n / 2 + 0.5 for n in (width, height))
+    _lay(card, -_box(x, y[:, None], width, height, 8), PAPER, 0.85)
     dials = (
         ("STEER", scene.steering, AGENT),
         ("OFFSET", scene.offset / scene.half_width, HOLE if abs(scene.offset) > scene.half_width else AGENT),

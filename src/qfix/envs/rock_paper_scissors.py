@@ -27,9 +27,9 @@ class RockPaperScissors(gymnasium.Env[Any, Any]):
     perhaps the first, and so does the greedy policy of any table of values; a mixed one loses its `exploitability`
     once the opponent knows it; 1/3 each expects 0 and nothing is safer.
 
-    The expected return of a match has its only maximum at 1/3 each: the answers go by the moves of the same match, so
-    a policy pays for its own habits and not for those it had, and its gradient leads to 1/3 instead of around it. It
-    is flat there, by nature: the step size of a learner must fall for the mix to rest.
+    The expected return of a match falls from 1/3 each in every direction: the answers go by the moves of the same
+    match, so a policy pays for its own habits and not for those it had, and its gradient leads to 1/3 instead of around
+    it. It is flat there, by nature: the step size of a learner must fall for the mix to rest.
 
     Not a finite decision process: what the opponent does depends on all the moves before. Who remembers the match can
     foresee the answers and win; the observation does not tell.

@@ -34,9 +34,13 @@ def test_the_rewards_of_every_memory_are_gymnasiums():
 
 
 def test_ties_are_broken_evenly():
-    """Chi-square of 6,000 answers to nothing (three ways) and to a rock and a paper (two), each at 1e-6. One seed."""
+    """Chi-square: 6,000 answers to nothing (three ways) and to two rocks and scissors (two), at 1e-6."""
     keys = jax.random.split(jax.random.key(1), 6_000)
-    for counts, action, rewards in (((0, 0, 0), 0, (-1, 0, 1)), ((2, 1, 0), 0, (-1,)), ((1, 0, 1), 1, (-1, 1))):
+    for counts, action, rewards in (
+        ((0, 0, 0), 0, (-1, 0, 1)),
+        ((2, 1, 0), 0, (-1,)),
+        ((2, 0, 1), 2, (-1, 1)),
+    ):
         losses = np.array(counts) @ PAYOFF
         answers = np.flatnonzero(losses == losses.min())
         assert sorted(PAYOFF[action, answers]) == list(rewards)
