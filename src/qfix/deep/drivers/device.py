@@ -7,6 +7,10 @@ their own. Finished episodes are handed over in a log of one row a step, which t
 An episode is a function of (seed, environment, episode): its starting state is drawn by the key of that folded
 with 0, and its t-th step by the key folded with t. The final observation of a step is what the step gave; what comes
 after a reset is kept apart from it.
+
+Seeds are programs of their own, one a core, where cores are what there is; on an accelerator all seeds are one program,
+mapped over them. Where the memory stands is the same for all of them and is not mapped: a row is written by one slice,
+and no branch becomes a choice between two memories.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from qfix.deep.recurrence import learned, priorities_of
 from qfix.deep.streams import LEARN, WEIGHTS, episode_keys, seed_words, stream
 from qfix.envs.jax.protocol import JaxEnv
 from qfix.replay.batch import Transition
-from qfix.replay.device import DeviceReplay
+from qfix.replay.device import DeviceReplay, Memory
 from qfix.replay.priorities import importance_weights
 
 Array = Any
@@ -58,7 +62,7 @@ class Carry(NamedTuple):
 
 
 class DeviceDriver:
-    """Trains one seed at a time on environments in JAX.
+    """Trains seeds on environments in JAX, one at a time or together.
 
     Args:
         setup: options and network.
@@ -86,6 +90,9 @@ class DeviceDriver:
             learning: jax.jit(partial(self._units, learning=learning), donate_argnums=0)
             for learning in (False, True)
         }
+        self.together = jax.default_backend() != "cpu"
+        """Whether seeds are trained together."""
+        self._together: dict[tuple[int, bool], Any] = {}
         self._start = jax.jit(self._begin)
 
     @property
@@ -115,6 +122,45 @@ class DeviceDriver:
         learning = first >= self.first_learning
         carry, log = self._run[learning](carry, np.int32(first), np.int32(units), padded)
         return carry, np.asarray(log)[: units * self.data.steps]
+
+    def advance_together(
+        self, carries: list[Carry], first: int, units: int, rates: np.ndarray
+    ) -> tuple[list[Carry], np.ndarray]:
+        """`advance` of several seeds that have made as many units; the log has an axis of seeds in front."""
+        padded = np.zeros((self.most_units, 3), np.float32)
+        padded[:units] = rates
+        learning = first >= self.first_learning
+        after, log = self._run_together(len(carries), learning)(
+            carries, np.int32(first), np.int32(units), padded
+        )
+        return after, np.asarray(log)[:, : units * self.data.steps]
+
+    def _run_together(self, n_seeds: int, learning: bool) -> Any:
+        """The program of so many seeds, compiled once."""
+        key = n_seeds, learning
+        if key not in self._together:
+            self._together[key] = self._mapped(n_seeds, learning)
+        return self._together[key]
+
+    def _mapped(self, n_seeds: int, learning: bool) -> Any:
+        memory: Any = 0 if self._replay is None else Memory(0, None, None, 0)  # type: ignore[arg-type]
+        mapped = Carry(0, 0, memory, 0, 0, 0)  # type: ignore[arg-type]
+        units = jax.vmap(partial(self._units, learning=learning), (mapped, None, None, None), (mapped, 0))
+
+        def run(carries: list[Carry], *rest: Any) -> tuple[list[Carry], Array]:
+            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *carries)
+            if self._replay is not None:
+                stacked = stacked._replace(memory=_standing(stacked.memory, carries[0].memory))
+            after, log = units(stacked, *rest)
+            alone = []
+            for i in range(n_seeds):
+                one = jax.tree.map(lambda x: x[i] if jnp.ndim(x) else x, after)  # noqa: B023 - called at once
+                if self._replay is not None:
+                    one = one._replace(memory=_standing(one.memory, after.memory))
+                alone.append(one)
+            return alone, log
+
+        return jax.jit(run, donate_argnums=0)
 
     # What is compiled
 
@@ -305,6 +351,11 @@ class DeviceDriver:
             return jnp.where(ended.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
 
         return jax.tree.map(begun, fresh, state), begun(self._kept(first_obs), obs)
+
+
+def _standing(memory: Memory, other: Memory) -> Memory:
+    """A memory that stands where another does."""
+    return memory._replace(position=other.position, filled=other.filled)
 
 
 def summed(total: Array, lost: Array, more: Array) -> tuple[Array, Array]:
