@@ -15,7 +15,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import jax
 import jax.numpy as jnp
 
 from qfix.core import losses, returns, td
@@ -24,7 +23,7 @@ from qfix.deep.config import DeepConfig
 from qfix.deep.data import Rollout, Steps
 from qfix.deep.layers import Weights
 from qfix.deep.learner import Learner, Rates, Report, Setup, allowed_q, blank_report
-from qfix.deep.shuffling import shuffled
+from qfix.deep.minibatches import each_part
 from qfix.errors import option_error
 from qfix.explore.options import require_choice, require_fraction, require_whole
 
@@ -99,9 +98,9 @@ def update(setup: Setup, learner: Learner, steps: Steps, rates: Rates, key: Arra
     rows = targets.size
     obs = setup.view(learner, steps.obs.reshape((rows, *steps.obs.shape[2:])))
     action, target = steps.action.reshape(rows), targets.reshape(rows)
-    size = rows // config.num_minibatches
 
-    def descend(learner: Learner, rows: Array) -> tuple[Learner, Report]:
+    def descend(carry: tuple[Learner, Report], rows: Array) -> tuple[Learner, Report]:
+        learner, _ = carry
         x, a, y = obs[rows], action[rows], target[rows]
 
         def loss(w: Weights) -> tuple[Array, tuple[Array, Array]]:
@@ -113,10 +112,6 @@ def update(setup: Setup, learner: Learner, steps: Steps, rates: Rates, key: Arra
         learner, norm = setup.descend(learner, gradient, rates.learning_rate)
         return learner, Report(error, q, value, norm)
 
-    orders = shuffled(key, config.num_epochs, targets.shape)
-    parts = orders.reshape((config.num_epochs * config.num_minibatches, size))
-
-    def part(i: Array, carry: tuple[Learner, Report]) -> tuple[Learner, Report]:
-        return descend(carry[0], parts[i])
-
-    return jax.lax.fori_loop(0, parts.shape[0], part, (learner, blank_report(size)))
+    nothing = blank_report(rows // config.num_minibatches)
+    shape, epochs, parts = targets.shape, config.num_epochs, config.num_minibatches
+    return each_part(key, shape, epochs, parts, descend, (learner, nothing))
