@@ -178,15 +178,15 @@ def learn(
         value_loss,
         entropy,
         jnp.mean(surrogates.kl_k3(part.log_prob, log_prob)),
-        jnp.mean(outside.astype(jnp.float32)),
+        jnp.mean(outside.astype(whole.dtype)),
         whole,
         norm,
         jnp.linalg.norm(gradient[network.policy_part]),
         jnp.linalg.norm(gradient[network.value_part]),
         jnp.exp(jnp.max(jnp.abs(log_prob - part.log_prob))),
-        jnp.float32(0),
+        jnp.zeros_like(whole),
         jnp.mean(part.value),
-        jnp.float32(1),
+        jnp.ones_like(whole),
     )
     return learner, report
 

@@ -56,9 +56,9 @@ class PolicyReport(NamedTuple):
     gradient_steps: Array  # how many there were
 
 
-def blank_policy_report() -> PolicyReport:
-    """Before the first update."""
-    return PolicyReport(*(jnp.float32(0) for _ in PolicyReport._fields))
+def blank_policy_report(dtype: Any = np.float32) -> PolicyReport:
+    """Before the first update, in the precision of the weights."""
+    return PolicyReport(*(jnp.zeros((), dtype) for _ in PolicyReport._fields))
 
 
 def measured(learner: Any, report: Any, largest_reward: float, gamma: float, rates: np.ndarray) -> np.ndarray:

@@ -140,7 +140,7 @@ def update(
 
     shape, epochs, parts = steps.reward.shape, config.num_epochs, config.num_minibatches
     going = None if config.target_kl is None else lambda carry: carry[2]
-    carry = (learner, blank_policy_report(), jnp.bool_(True))
+    carry = (learner, blank_policy_report(learner.params.dtype), jnp.bool_(True))
     learner, total, _ = each_part(key, shape, epochs, parts, descend, carry, going)
     n = total.gradient_steps
     mean = jax.tree.map(lambda x: x / n, total)._replace(first_ratio=total.first_ratio, gradient_steps=n)
