@@ -163,14 +163,14 @@ def test_where_environments_stand():
 
 def test_actions_that_are_arrays():
     """Numbers below those of their component; of a Box, such that lie in it."""
-    trainer, arrays = packed("multi", "host")
+    trainer, arrays = packed("multi", "host", 50)
     name = "0.mind.action"
     assert arrays[name].shape == (3, 2)
     refused(trainer, changed(arrays, name, 0, 3), name, "must be below 3")
     refused(trainer, changed(arrays, name, 1, 4), name, "must be below 4")
     taken = next(k for k in arrays if k.startswith("0.world") and k.endswith(".actions") and len(arrays[k]))
     refused(trainer, changed(arrays, taken, 0, 1), taken, "must be actions in MultiDiscrete")
-    trainer, arrays = packed("gaussian", "host")
+    trainer, arrays = packed("gaussian", "host", 50)
     taken = next(k for k in arrays if k.startswith("0.world") and k.endswith(".actions") and len(arrays[k]))
     for value in (np.nan, 2.1):
         refused(trainer, changed(arrays, taken, 0, value), taken, "must be actions in Box")

@@ -250,7 +250,9 @@ def test_a_budget_is_rounded_up_to_whole_units(asked, got):
 
 def test_options_come_back_from_what_is_kept():
     for algorithm in ALGORITHMS:
-        config = make_config(algorithm, {"epsilon": "Linear(1, 0.1, 50)", "hidden": [8, 4]}).settled(100)
+        config = make_config(algorithm, {"learning_rate": "Linear(1, 0.1, 50)", "hidden": [8, 4]}).settled(
+            100
+        )
         kept = {k: tuple(v) if isinstance(v, list) else v for k, v in config.to_dict().items()}
         assert make_config(algorithm, kept) == config
         assert re.search("hidden", str(kept))

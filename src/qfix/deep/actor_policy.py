@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from qfix.core import policies
 from qfix.deep.distributions import Gaussian
 from qfix.deep.layers import Weights
 from qfix.deep.normaliser import Moments, normalised
@@ -72,6 +73,17 @@ class ActorPolicy:
         """
         found = self.network.value(np, self._weights, self._seen(obs))
         return found if self.is_batch(obs) else float(found[0])
+
+    def ranked_values(self, obs: Any) -> np.ndarray:
+        """(B, A) for a picture of a batch: the state's value at its likeliest action, less at others.
+
+        v(s) + log π(a|s) - max_b log π(b|s); v(s) alone, (B, 1), where an action is no single number.
+        """
+        value = self.value(obs)[:, None]
+        if not self.actions.single:
+            return value
+        log_prob = policies.log_softmax(self.outputs(obs))
+        return value + log_prob - log_prob.max(axis=-1, keepdims=True)
 
     def action_values(self, obs: Any) -> np.ndarray:
         """There are none.

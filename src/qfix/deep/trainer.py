@@ -477,6 +477,12 @@ class DeepTrainer:
         return policy_report if isinstance(self.network, PolicyNetwork) else measure
 
     counts_visits = False
+
+    @property
+    def learns_values(self) -> bool:
+        """Whether there are values of actions, and not a policy alone."""
+        return isinstance(self.network, QNetwork)
+
     computed_with = ("jax", "optax")
 
     def measure(self, state: State) -> np.ndarray:

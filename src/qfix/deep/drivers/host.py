@@ -555,6 +555,6 @@ def _checked_action(action: np.ndarray) -> np.ndarray:
     """An action to be taken; a copy, so that an environment may do with it as it likes."""
     if not np.isfinite(action).all():
         raise EnvironmentFault(
-            f"its action would be {action}: training has diverged. Use a lower learning_rate or max_grad_norm"
+            f"its action would be {action.tolist()}: training has diverged. Use a lower learning_rate or max_grad_norm"
         )
     return action.copy()
