@@ -108,11 +108,8 @@ def _sample(space: Any, rng: np.random.Generator, mask: Any) -> np.ndarray:
             inside = np.where(bounded, low + (high - low) * rng.random(space.shape), 0.0)
         drawn = np.where(bounded, inside, rng.standard_normal(space.shape))
         return np.clip(drawn, low, high).astype(space.dtype)
-    sizes = (
-        np.ravel(space.nvec)
-        if isinstance(space, gymnasium.spaces.MultiDiscrete)
-        else np.full(np.prod(space.shape), 2)
-    )
+    numbers = isinstance(space, gymnasium.spaces.MultiDiscrete)
+    sizes = np.ravel(space.nvec) if numbers else np.full(np.prod(space.shape), 2)
     known = np.ones(int(sizes.sum()), bool) if mask is None else np.asarray(mask, bool)
     parts = np.split(known, np.cumsum(sizes)[:-1])
     drawn = np.array([rng.choice(np.flatnonzero(part)) for part in parts]).reshape(space.shape)

@@ -197,7 +197,8 @@ class Gaussian:
         """Actions as environments of Gymnasium take them."""
         if np.issubdtype(self.space.dtype, np.integer):
             applied = np.rint(applied)
-        return applied.astype(self.space.dtype)
+        # bounds in double precision may lie between two numbers in single precision
+        return np.clip(applied.astype(self.space.dtype), self.space.low, self.space.high)
 
 
 Actions = Numbers | Gaussian

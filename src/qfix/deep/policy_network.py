@@ -22,7 +22,6 @@ from qfix.deep.torsos import build_torso, choose_torso
 Deviation = Literal["free", "state"]
 
 _CRITIC = "critic."
-_LOG_STD = -20.0, 2.0  # of a deviation that depends on the state
 
 
 class PolicyNetwork:
@@ -60,7 +59,8 @@ class PolicyNetwork:
         self.actions = actions
         self.torso = choose_torso(network, given)
         self.shared = shared
-        self._log_std = log_std
+        self.activation = activation
+        self.log_std = log_std
         gaussian = isinstance(actions, Gaussian)
         self._free = gaussian and deviation == "free"
         build = (self.torso, given, tuple(hidden), normalised, False, activation)
@@ -78,6 +78,9 @@ class PolicyNetwork:
             self.layout.absorb(_CRITIC, own)
         self.layout.linear("value", self.n_features, 1)
         self.policy_part, self.value_part = slice(first, between), slice(between, self.layout.size)
+
+    log_std_range = -20.0, 2.0
+    """Of a deviation that depends on the state."""
 
     @property
     def n_actions(self) -> int:
@@ -115,7 +118,7 @@ class PolicyNetwork:
             return xp.concatenate([out, log_std], axis=-1)
         if isinstance(self.actions, Gaussian):
             d = self.actions.shape[0]
-            log_std = xp.clip(out[..., d:] + np.float32(self._log_std), *map(np.float32, _LOG_STD))
+            log_std = xp.clip(out[..., d:] + np.float32(self.log_std), *map(np.float32, self.log_std_range))
             return xp.concatenate([out[..., :d], log_std], axis=-1)
         return out
 

@@ -6,8 +6,6 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from qfix.errors import OptionError
 from qfix.export.agreement import require_agreement
 from qfix.export.graph import Graph
@@ -51,19 +49,17 @@ def to_onnx(source: Any, path: str | Path, *, seed: int | None = None, force: bo
 def model_of(source: Source) -> bytes:
     """The model, not yet held against its policy."""
     policy, family, space = source.policy, source.family, source.space
-    n_actions, first = family.n_actions(policy), policy.first_action
+    n = family.n_actions(policy)
     graph = Graph("observation", *family.input_of(space))
-    values = graph.add("Identity", family.draw(graph, policy, space), output="action_values")
-    best = graph.add("ArgMax", values, axis=1, keepdims=0)
-    graph.add("Add", best, graph.constant("first_action", np.int64(first)), output="action")
+    name = family.VALUES_NAME
+    values = graph.add("Identity", family.draw(graph, policy, space), output=name)
+    dtype, shape, said = family.add_action(graph, policy, values, n)
     told = source.told | {
         "observation_space": str(space),
-        "action_space": f"{n_actions} actions, numbered from {first} to {first + n_actions - 1}",
+        "action_space": said,
     }
-    about = "The greedy policy of a qfix run. observation -> action_values and action, the first of the best."
-    return graph.model(
-        {"action_values": (family.VALUES, (n_actions,)), "action": (np.int64, ())}, told, about
-    )
+    about = f"The greedy policy of a qfix run. observation -> {name} and action, the first of the best."
+    return graph.model({name: (family.VALUES, (n,)), "action": (dtype, shape)}, told, about)
 
 
 def _require_packages() -> None:
