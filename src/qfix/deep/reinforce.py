@@ -55,7 +55,7 @@ _NEWEST = 0.1  # what the latest rollout weighs in the running mean, from the te
 class Config(PolicyConfig):
     """Options of REINFORCE."""
 
-    learning_rate: Schedule | float | str = 5e-3
+    learning_rate: Schedule | float | str = 2e-3
     """Step size of the optimiser, such as 3e-4 or "Linear(1e-3, 0, 100_000)", over environment steps."""
     num_steps: int = 128
     """Steps of each environment in a rollout; episodes that go on beyond it are cut there."""
