@@ -99,6 +99,7 @@ def _played(
     rewards: list[float] = []
     first = int(getattr(env.action_space, "start", 0))
     observation, info = env.reset(seed=start)
+    policy.reset()
     values = policy.action_values(observation) / scale
     ended = over = False
     while not ended and len(rewards) < LONGEST_EPISODE:

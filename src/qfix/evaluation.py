@@ -29,6 +29,10 @@ class Policy(Protocol):
     takes_masks: bool
     """Whether `predict` has a parameter `action_mask`: which actions are allowed, as the info of a step says."""
 
+    def reset(self) -> None:
+        """Forget what was seen: an episode begins."""
+        ...
+
     def predict(self, obs: Any, deterministic: bool = True, rng: np.random.Generator | None = None) -> Any:
         """The action at one observation, or an array of actions at a batch."""
         ...
@@ -78,6 +82,9 @@ class RandomPolicy:
     def __init__(self, action_space: gymnasium.Space[Any], seed: int = 0) -> None:
         self._space: Any = action_space
         self._rng = np.random.default_rng(seed)
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
 
     def predict(
         self,
@@ -157,6 +164,7 @@ def _play(env: gymnasium.Env[Any, Any], policy: Policy, seed: int, episode: int,
     rng = np.random.default_rng([seed, episode]) if kind == "exploratory" else None
     try:
         observation, info = env.reset(seed=evaluation_seed(seed, episode))
+        policy.reset()
         while steps < LONGEST_EPISODE:
             steps += 1
             allowed = {MASK: info[MASK]} if MASK in info and policy.takes_masks else {}

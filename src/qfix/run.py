@@ -61,7 +61,7 @@ class Run:
         shared: bool = False,
     ) -> None:
         self.spec = spec
-        self.model = model
+        self.model = None if trainer.remembers else model  # its policies are none of the model's states
         self.env = env
         self._shared = shared  # whether `env` is the very one that is trained in
         self._displaced = False  # whether an evaluation has left it in the middle of another episode
@@ -418,6 +418,11 @@ class Run:
         )
 
     def _known_model(self) -> FiniteMDP:
+        if self.trainer.remembers:
+            raise ModelError(
+                "A recurrent network acts by what it has seen, not by the state alone, so that nothing of it is "
+                "computed from a model. Judge it by run.evaluate(), or train without gru."
+            )
         if self.model is None:
             raise ModelError(
                 f"The environment '{self.spec.env}' has no finite model, so its optimum is not known. Compare with "

@@ -38,9 +38,11 @@ WORLD = {  # deterministic where drivers are compared
     "gaussian": "steered",
     "squashed": "steered",
     "multi": "numbers",
+    "recurrent": "certain",
+    "recurrent_pqn": "certain",
 }
 COMPARED = [case for case, world in WORLD.items() if world in ("certain", "steered", "numbers")]
-WITHOUT_MEMORY = ("pqn", "reinforce", "a2c", "ppo", "gaussian", "squashed", "multi")
+WITHOUT_MEMORY = ("pqn", "recurrent_pqn", "reinforce", "a2c", "ppo", "gaussian", "squashed", "multi")
 
 
 def copied(arrays):
@@ -147,3 +149,25 @@ def test_device_and_host_learn_the_same(algorithm):
         values = [values_of(trainer, state, seed) for trainer, state in ((device, one), (host, two))]
         np.testing.assert_allclose(*values, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(device.measure(one), host.measure(two), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("algorithm", ["n_step", "pqn", "recurrent", "ppo"])
+def test_seeds_in_one_program_are_the_seeds_alone(algorithm):
+    """As on an accelerator: mapped over the seeds, whatever part of a unit each call ends in."""
+    apart = shared_trainer(algorithm, "certain", "device")
+    one, records = apart.advance(apart.start(), TOTAL)
+    together = new_trainer(algorithm, "certain", "device")
+    together._device.together = True
+    two, parts = together.start(), []
+    for steps in PARTS:
+        two, part = together.advance(two, steps)
+        parts.append(part)
+    wanted, found = apart.pack(one), together.pack(two)
+    assert wanted.keys() == found.keys()
+    for name in wanted:
+        assert wanted[name].dtype == found[name].dtype, name
+        np.testing.assert_allclose(found[name], wanted[name], rtol=1e-3, atol=1e-4, err_msg=name)
+    for seed in (0, 1):
+        mine, other = episodes([records], seed), episodes(parts, seed)
+        for a, b in zip(mine, other, strict=True):
+            np.testing.assert_allclose(b, a, rtol=1e-5)

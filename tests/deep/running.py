@@ -220,6 +220,12 @@ CASES = {
     ),
     "squashed": ("a2c", {**POLICY, "squashed": True, "deviation": "state", "optimizer": "adam"}),
     "multi": ("ppo", {**PPO, "normalize_advantages": False, "hidden": ()}),
+    "recurrent": (
+        "dqn",
+        {**REPLAY, "gru": 7, "sequence_length": 4, "burn_in": 3, "n_step": 2, "double": True}
+        | {"prioritized": True, "buffer_size": 300},
+    ),
+    "recurrent_pqn": ("pqn", {**ROLLOUT, "gru": 7}),
 }
 
 

@@ -102,12 +102,15 @@ class Known:
     """A greedy policy whose values are known."""
 
     first_action = 0
+    remembers = False
 
     def __init__(self, q):
         self.q = np.asarray(q)
 
     def action_values(self, obs):
         return self.q
+
+    observe = action_values
 
 
 class Always:

@@ -158,6 +158,7 @@ def test_pqn_descends_as_pytorch_does():
             k: jnp.asarray(v, jnp.float32 if np.asarray(v).dtype == float else None) for k, v in steps.items()
         },
         mask=None,
+        state=jnp.zeros((N, 0)),
     )
     learner_after, report = jax.jit(lambda s: pqn.update(setup, learner, s, RATES, KEY))(given)
 

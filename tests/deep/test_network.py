@@ -28,6 +28,8 @@ NETWORKS = {
     "nature, channels first": (FRAMES, {"network": "auto"}),
     "impala": (SMALL, {"network": "impala"}),
     "dueling": (VECTOR, {"dueling": True}),
+    "recurrent": (VECTOR, {"gru": 5}),
+    "recurrent, of images": (SMALL, {"gru": 4, "dueling": True, "distribution": "iqn", "atoms": 3}),
     "noisy": (VECTOR, {"noisy": True, "dueling": True}),
     "c51": (VECTOR, {"distribution": "c51", "atoms": 7, "support": (-2.0, 5.0), "dueling": True}),
     "qr": (VECTOR, {"distribution": "qr", "atoms": 5}),
@@ -51,6 +53,12 @@ def weights(net, vector, noise=None):
     return Weights(net.layout.split(vector), net.layout, noise)
 
 
+def said(net, xp, w, obs, levels=None):
+    """What the network says of observations that nothing came before."""
+    h, _ = net.step(xp, w, obs, xp.zeros((*obs.shape[: obs.ndim - len(net.given.shape)], net.n_state)))
+    return net.outputs(xp, w, h, levels)
+
+
 def observations(given, *shape):
     if given.kind == "number":
         return RNG.integers(given.n, size=shape).astype(np.int32)
@@ -66,18 +74,18 @@ def test_numpy_and_jax_agree(name):
     noise = RNG.normal(size=net.layout.noise_size).astype(np.float32) if net.layout.noise_size else None
 
     def forward(vector, obs, noise):
-        return net.outputs(jnp, weights(net, vector, noise), obs)
+        return said(net, jnp, weights(net, vector, noise), obs)
 
-    out = net.outputs(np, weights(net, vector, noise), obs)
+    out = said(net, np, weights(net, vector, noise), obs)
     np.testing.assert_allclose(jax.jit(forward)(vector, obs, noise), out, rtol=2e-4, atol=2e-5)
     assert out.shape == {"none": (4, 3)}.get(net.distribution, (4, 3, net.quantiles))
     np.testing.assert_allclose(
         net.q_values(jnp, jnp.asarray(out)), net.q_values(np, out), rtol=1e-4, atol=1e-5
     )
     # any leading axes
-    one = net.outputs(np, weights(net, vector, noise), obs[2])
+    one = said(net, np, weights(net, vector, noise), obs[2])
     np.testing.assert_allclose(one, out[2], rtol=1e-4, atol=1e-5)
-    two = net.outputs(np, weights(net, vector, noise), obs.reshape(2, 2, *obs.shape[1:]))
+    two = said(net, np, weights(net, vector, noise), obs.reshape(2, 2, *obs.shape[1:]))
     np.testing.assert_allclose(two.reshape(out.shape), out, rtol=1e-4, atol=1e-5)
     assert np.ptp(out) > 0.01
 
@@ -164,7 +172,7 @@ def test_advantages_of_a_dueling_network_are_centred():
     net = made("dueling")
     vector, obs = vector_of(net), observations(VECTOR, 4)
     arrays = {k: v.copy() for k, v in net.layout.split(vector).items()}
-    out = net.outputs(np, Weights(arrays, net.layout), obs)
+    out = said(net, np, Weights(arrays, net.layout), obs)
     h = net.features(np, Weights(arrays, net.layout), obs)
     np.testing.assert_allclose(
         out.mean(-1), (h @ arrays["value.weight"] + arrays["value.bias"])[:, 0], atol=1e-5
@@ -172,7 +180,7 @@ def test_advantages_of_a_dueling_network_are_centred():
     advantage = h @ arrays["head.weight"] + arrays["head.bias"]
     np.testing.assert_allclose(np.diff(out), np.diff(advantage), atol=1e-5)
     arrays["head.bias"] += 3.0
-    np.testing.assert_allclose(net.outputs(np, Weights(arrays, net.layout), obs), out, atol=1e-5)
+    np.testing.assert_allclose(said(net, np, Weights(arrays, net.layout), obs), out, atol=1e-5)
 
 
 def test_values_are_means_of_distributions_by_hand():
@@ -190,7 +198,7 @@ def test_implicit_quantiles_are_asked_for_by_level():
     net = QNetwork(VECTOR, 3, hidden=(8,), distribution="iqn", atoms=4)
     w, obs = weights(net, vector_of(net)), observations(VECTOR, 2)
     levels = RNG.random((2, 3)).astype(np.float32)
-    out = net.outputs(np, w, obs, levels)
+    out = said(net, np, w, obs, levels)
     h = net.features(np, w, obs)
     for b, k in itertools.product(range(2), range(3)):
         phi = np.cos(np.pi * np.arange(COSINES) * levels[b, k])
@@ -198,7 +206,7 @@ def test_implicit_quantiles_are_asked_for_by_level():
         np.testing.assert_allclose(
             out[b, :, k], mixed @ w["head.weight"] + w["head.bias"], rtol=1e-3, atol=1e-4
         )
-    np.testing.assert_allclose(net.outputs(np, w, obs), net.outputs(np, w, obs, np.tile(net.levels, (2, 1))))
+    np.testing.assert_allclose(said(net, np, w, obs), said(net, np, w, obs, np.tile(net.levels, (2, 1))))
 
 
 # Parameters
@@ -260,7 +268,7 @@ def test_gradients_are_differences(name):
     aim = rng.normal(size=(3, 3))
 
     def loss(xp, vector):
-        return xp.sum((net.outputs(xp, weights(net, vector, noise), obs) - aim) ** 2)
+        return xp.sum((said(net, xp, weights(net, vector, noise), obs) - aim) ** 2)
 
     gradient = np.asarray(jax.jit(jax.grad(lambda v: loss(jnp, v)))(vector), np.float64)
     tiny = 1e-6

@@ -79,7 +79,9 @@ def rollout(setup, learner, seed=3):
         "value_final": np.where(truncated, rng.normal(size=(T, N)), 0.0),
         "value_last": rng.normal(size=N),
     }
-    return Steps(**{k: jnp.asarray(v) for k, v in steps.items()}, mask=None), steps | {"truncated": truncated}
+    return Steps(
+        **{k: jnp.asarray(v) for k, v in steps.items()}, mask=None, state=jnp.zeros((N, 0))
+    ), steps | {"truncated": truncated}
 
 
 def arrays_of(setup, learner):

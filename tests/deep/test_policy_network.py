@@ -124,7 +124,7 @@ def drawn(space, n, squashed=False, mask=None):
     chance = jax.tree.map(lambda x: x[0], chances_at(jnp.array([0, 3], jnp.uint32), jnp.arange(1), n))
     nothing = Rates(*jnp.zeros(3))
     allowed = None if mask is None else np.tile(mask, (n, 1))
-    action, log_prob = act(setup, learner, obs, allowed, nothing, chance)
+    action, log_prob, _ = act(setup, learner, obs, allowed, jnp.zeros((n, 0)), nothing, chance)
     outputs = network.outputs(np, setup.weights(np.asarray(learner.params)), obs[:1])[0]
     return network.actions, np.asarray(action), np.asarray(log_prob)[:, 0], outputs
 
@@ -196,16 +196,18 @@ def test_actions_as_environments_take_them():
     np.testing.assert_array_equal(free.scale, [[0], [1]])
 
 
-def test_every_step_is_learned_from_once_an_epoch():
-    seen = each_part(
-        KEY, (6, 4), 3, 4, lambda carry, rows: (carry[0] + 1, carry[1].at[rows].add(1)), (0, jnp.zeros(24))
-    )
-    assert seen[0] == 12
-    np.testing.assert_array_equal(seen[1], 3)
-    stopped = each_part(KEY, (6, 4), 3, 4, lambda carry, _: carry + 1, jnp.int32(0), lambda carry: carry < 5)
-    assert stopped == 5
-    never = each_part(KEY, (6, 4), 3, 4, lambda carry, _: carry + 1, jnp.int32(0), lambda carry: carry < 99)
-    assert never == 12
+def test_a_loop_over_parts_may_end_early():
+    parts = jnp.arange(24).reshape(12, 2)
+
+    def learn(carry, rows):
+        return carry[0] + 1, carry[1].at[rows].add(1)
+
+    nothing = jnp.int32(0), jnp.zeros(24)
+    for limit, made in ((5, 5), (99, 12), (None, 12)):
+        going = None if limit is None else lambda carry, limit=limit: carry[0] < limit
+        times, seen = each_part(parts, learn, nothing, going)
+        assert times == made
+        np.testing.assert_array_equal(seen, np.arange(24) < 2 * made)
 
 
 def test_a_space_that_has_no_distribution_is_refused():

@@ -153,11 +153,11 @@ def test_a_rollout_bootstraps_truncated_steps_from_final_observations(driver, al
     """Values that are ten times the first number and the second added tell which observation was looked at."""
     seen = []
 
-    def bootstrap(setup, learner, observation, mask):
+    def bootstrap(setup, learner, observation, mask, state):
         return 10 * observation[:, 0] + observation[:, 1]
 
     def update(setup, learner, steps, rates, key):
-        jax.debug.callback(lambda *arrays: seen.append(arrays), *steps[:-1])
+        jax.debug.callback(lambda *arrays: seen.append(arrays), *steps[:8])
         return learner, setup.blank_report(setup.config.data.batch_size)
 
     monkeypatch.setattr(algorithm, "bootstrap", bootstrap)

@@ -1,5 +1,7 @@
 """RockPaperScissors: habits are punished, a third each is safe."""
 
+import math
+
 import gymnasium
 import numpy as np
 import pytest
@@ -48,6 +50,39 @@ def test_exploitability_exact():
     assert exploitability([0.5, 0.5, 0.0]) == 0.5
     assert exploitability([0.5, 0.25, 0.25]) == 0.25
     np.testing.assert_array_equal(PAYOFF, -PAYOFF.T)
+
+
+def test_the_probabilities_of_a_network_are_taken():
+    """float32, which sum to 1 but for 1e-7."""
+    mix = np.array([0.6, 0.3, 0.1], np.float32) * np.float32(1 + 3e-7)
+    assert float(mix.sum()) != 1.0
+    assert exploitability(mix) == pytest.approx(0.5, abs=1e-6)
+    assert exploitability(np.full(3, 1 / 3, np.float32)) == pytest.approx(0.0, abs=1e-6)
+
+
+def expected_return(mix, rounds):
+    """Of a match with a policy that remembers nothing, exact: over all the moves there may have been."""
+    total = 0.0
+    for t in range(rounds):
+        for i in range(t + 1):
+            for j in range(t - i + 1):
+                counts = np.array([i, j, t - i - j])
+                ways = math.factorial(t) // math.prod(math.factorial(int(n)) for n in counts)
+                losses = counts @ PAYOFF
+                total += ways * np.prod(mix**counts) * (mix @ PAYOFF[:, losses == losses.min()].mean(axis=1))
+    return total
+
+
+def test_the_only_best_mix_is_a_third_each():
+    """From 1/3 each to the border, in 12 directions, the expected return of 8 rounds falls all the way: so a policy
+    gradient leads to 1/3, and not around it."""
+    third = np.full(3, 1 / 3)
+    assert expected_return(third, 8) == pytest.approx(0.0, abs=1e-12)
+    for angle in np.linspace(0.0, 2 * np.pi, 12, endpoint=False):
+        way = np.cos(angle + np.array([0.0, -2 * np.pi / 3, 2 * np.pi / 3]))
+        way /= -3 * way.min()
+        returns = [expected_return(third + share * way, 8) for share in np.linspace(0.0, 1.0, 9)]
+        assert np.all(np.diff(returns) < -1e-3)
 
 
 @pytest.mark.parametrize("mix", [[1.0, 1.0, 0.0], [0.5, 0.5], [1.5, -0.5, 0.0], [float("nan")] * 3])

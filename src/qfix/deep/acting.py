@@ -75,9 +75,15 @@ def chances_at(words: Array, counts: Array, n_envs: int) -> Chance:
 
 
 def act(
-    setup: Setup, learner: Learner, observation: Array, mask: Array | None, rates: Rates, chance: Chance
-) -> tuple[Array, Array]:
-    """Actions (N,) as the learner behaves, and the values (N, A) they were chosen by.
+    setup: Setup,
+    learner: Learner,
+    observation: Array,
+    mask: Array | None,
+    state: Array,
+    rates: Rates,
+    chance: Chance,
+) -> tuple[Array, Array, Array]:
+    """Actions (N,) as the learner behaves, the values (N, A) they were chosen by, and the network's state behind them.
 
     A learner of a policy draws its actions (N, ...) from that, and gives (N, 1) logarithms of their probabilities.
 
@@ -85,16 +91,19 @@ def act(
         setup, learner: who acts.
         observation: (N, *shape) as they are kept.
         mask: (N, A) actions that are allowed; None: all.
+        state: (N, H) of a recurrent network, before it sees the observation; else H is 0.
         rates: of this moment.
         chance: its random numbers.
     """
     if isinstance(setup.network, PolicyNetwork):
-        return _act_by_policy(setup, learner, observation, mask, chance)
+        action, log_prob = _act_by_policy(setup, learner, observation, mask, chance)
+        return action, log_prob, state
     w = setup.weights(learner.params, chance.noise)
-    q = setup.network.q(jnp, w, setup.view(learner, observation))
+    features, state = setup.network.step(jnp, w, setup.view(learner, observation), state)
+    q = setup.network.q(jnp, w, features)
     config: Any = setup.config
     chances = probabilities(config.strategy, q, rates.exploration, mask)
-    return draw(chances, chance.u), q
+    return draw(chances, chance.u), q, state
 
 
 def _act_by_policy(

@@ -28,6 +28,7 @@ class ActorPolicy:
     """
 
     takes_masks = True
+    remembers = False
 
     def __init__(
         self,
@@ -47,6 +48,9 @@ class ActorPolicy:
         space: Any = self.actions.space
         self.first_action = int(space.start) if self.actions.single else 0
         self._rng = np.random.default_rng(0)
+
+    def reset(self, where: Any = None) -> None:
+        """Nothing is remembered."""
 
     @property
     def weights(self) -> Mapping[str, np.ndarray]:

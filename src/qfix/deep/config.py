@@ -138,13 +138,16 @@ class DeepConfig(NetworkConfig):
     """Probability of a random action, such as 0.1 or "Linear(1, 0.05, 10_000)", over environment steps."""
     explore: Strategy | str | None = None
     """Another behaviour than epsilon-greedy: "boltzmann(0.5)" or "greedy" (with noisy layers); replaces epsilon."""
+    gru: int = 0
+    """Width of a recurrent layer behind the others, for environments that do not show all at once; 0: none."""
 
     usual_epsilon_share: ClassVar[float] = 0.2  # of all steps, over which epsilon falls
     usual_epsilon_end: ClassVar[float] = 0.05
 
     def check_behaviour(self) -> None:
-        """Check epsilon and the strategy."""
+        """Check epsilon, the strategy and the memory."""
         owner, keep = self.owner, object.__setattr__
+        require_whole(owner, "gru", self.gru, 0, "Use gru=64.")
         if self.epsilon is not None:
             if is_number(self.epsilon):
                 require_fraction(owner, "epsilon", self.epsilon, "Use epsilon=0.1.")

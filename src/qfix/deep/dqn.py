@@ -4,7 +4,8 @@
     θ' ← θ' + τ (θ - θ')   every so many gradient steps
 
 Everything else is an option, and options add up: the target may be double, from n steps, of SARSA or Munchausen;
-steps may be drawn by priority; the network may be dueling, noisy, or predict the distribution of the return.
+steps may be drawn by priority; the network may be dueling, noisy, or predict the distribution of the return. A
+recurrent one learns from sequences of steps: see `qfix.deep.recurrence`.
 
 Sources: Mnih et al. (2015), Human-level control through deep reinforcement learning; van Hasselt et al. (2016), Deep
 reinforcement learning with double Q-learning; Schaul et al. (2016), Prioritized experience replay; Hessel et al.
@@ -18,7 +19,6 @@ SARSA.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
@@ -28,13 +28,13 @@ import jax.numpy as jnp
 from qfix.core import losses, td
 from qfix.core._array import take_last
 from qfix.deep.config import DeepConfig, require_by_step
-from qfix.deep.data import Replay
+from qfix.deep.data import Replay, Sequence
 from qfix.deep.layers import Weights
 from qfix.deep.learner import Learner, Rates, Report, Setup
+from qfix.deep.recurrence import features_here, features_next
 from qfix.deep.targets import distributional_loss, drawn_levels, mean_of, next_step, target_of
 from qfix.errors import option_error
-from qfix.explore import Greedy, Linear, Schedule, scheduled_within
-from qfix.explore.options import require_choice, require_fraction, require_positive, require_whole
+from qfix.explore import Greedy, Linear, Schedule, options, scheduled_within
 from qfix.explore.schedules import is_number
 from qfix.replay.batch import Batch
 
@@ -87,6 +87,10 @@ class Config(DeepConfig):
     """Munchausen: temperature of its policy, above 0."""
     loss: Literal["huber", "squared"] = "huber"
     """Loss of the TD error: quadratic up to 1 and then linear, or quadratic."""
+    sequence_length: int = 16
+    """gru: steps of a sequence that are learned from; a batch has batch_size of them in all."""
+    burn_in: int = 8
+    """gru: steps before these, by which the remembered state is brought up to date."""
     memory: Literal["auto", "ram", "disk"] = "auto"
     """Where remembered steps are kept by the host driver; auto: in a file where memory would become scarce."""
 
@@ -94,28 +98,26 @@ class Config(DeepConfig):
         """Check the options of DQN."""
         owner = self.owner
         for name in ("batch_size", "buffer_size", "train_every", "gradient_steps", "target_every", "n_step"):
-            require_whole(owner, name, getattr(self, name), 1, f"Use {name}={getattr(Config, name)}.")
-        require_whole(owner, "learning_starts", self.learning_starts, 0, "Use learning_starts=1_000.")
-        require_whole(owner, "atoms", self.atoms, 2, "Use atoms=51.")
+            options.require_whole(owner, name, getattr(self, name), 1, f"Use {name}={getattr(Config, name)}.")
+        Sequence.of(self)
+        options.require_whole(owner, "learning_starts", self.learning_starts, 0, "Use learning_starts=1_000.")
+        options.require_whole(owner, "atoms", self.atoms, 2, "Use atoms=51.")
         for name in ("double", "dueling", "prioritized", "noisy", "munchausen"):
-            require_choice(owner, name, getattr(self, name), (True, False))
-        require_choice(owner, "target", self.target, ("q_learning", "sarsa", "expected_sarsa"))
-        require_choice(owner, "distribution", self.distribution, ("none", "c51", "qr", "iqn"))
-        require_choice(owner, "loss", self.loss, ("huber", "squared"))
+            options.require_choice(owner, name, getattr(self, name), (True, False))
+        options.require_choice(owner, "target", self.target, ("q_learning", "sarsa", "expected_sarsa"))
+        options.require_choice(owner, "distribution", self.distribution, ("none", "c51", "qr", "iqn"))
+        options.require_choice(owner, "loss", self.loss, ("huber", "squared"))
         for name, remedy in (("tau", "Use tau=0.005."), ("priority_exponent", "Use priority_exponent=0.6.")):
-            require_fraction(owner, name, getattr(self, name), remedy)
-        require_positive(owner, "tau", self.tau, "Use tau=0.005.")
-        require_positive(owner, "temperature", self.temperature, "Use temperature=0.03.")
+            options.require_fraction(owner, name, getattr(self, name), remedy)
+        options.require_positive(owner, "tau", self.tau, "Use tau=0.005.")
+        options.require_positive(owner, "temperature", self.temperature, "Use temperature=0.03.")
         if self.priority_beta is not None:
             if is_number(self.priority_beta):
-                require_fraction(owner, "priority_beta", self.priority_beta, "Use priority_beta=0.4.")
+                options.require_fraction(owner, "priority_beta", self.priority_beta, "Use priority_beta=0.4.")
             beta = scheduled_within(self.priority_beta, owner, "priority_beta", 0.0, 1.0, "Use 0.4.")
             object.__setattr__(self, "priority_beta", require_by_step(owner, "priority_beta", beta))
-        low_high = tuple(self.value_range)
-        if len(low_high) != 2 or not all(map(math.isfinite, low_high)) or low_high[0] >= low_high[1]:
-            rule, remedy = "must be a finite low and a higher high", "Use value_range=(-10, 10)."
-            raise option_error(owner, "value_range", rule, self.value_range, remedy)
-        object.__setattr__(self, "value_range", low_high)
+        ends = options.require_interval(owner, "value_range", self.value_range, "Use value_range=(-10, 10).")
+        object.__setattr__(self, "value_range", ends)
         if self.munchausen and self.target != "q_learning":
             rule = "must be 'q_learning' with munchausen, which has a policy of its own"
             raise option_error(owner, "target", rule, self.target, "Leave out one of them.")
@@ -132,16 +134,7 @@ class Config(DeepConfig):
     @property
     def data(self) -> Replay:
         """Remembered steps."""
-        exponent = self.priority_exponent if self.prioritized else None
-        return Replay(
-            self.batch_size,
-            self.buffer_size,
-            self.learning_starts,
-            self.train_every,
-            self.gradient_steps,
-            self.n_step,
-            exponent,
-        )
+        return Replay.of(self)
 
 
 def init(setup: Setup, key: Array) -> Learner:
@@ -156,7 +149,7 @@ def update(
 
     Args:
         setup, learner: who learns.
-        batch: B steps.
+        batch: B steps, or sequences of as many.
         weight: (B,) importance weights.
         rates: of this moment.
         key: for the noise of the networks, levels of quantiles and next actions.
@@ -164,20 +157,24 @@ def update(
     config: Any = setup.config
     network = setup.network
     keys = jax.random.split(key, 5)
-    obs, obs_next = setup.view(learner, batch.obs), setup.view(learner, batch.next_obs)
     w_target = setup.weights(learner.target, keys[0])
     levels, levels_next = drawn_levels(network, batch.action.shape[0], keys[1])
 
-    out_next = network.outputs(jnp, w_target, obs_next, levels_next)
+    out_next = network.outputs(jnp, w_target, features_next(setup, learner, w_target, batch), levels_next)
     q_next = network.q_values(jnp, out_next)
     q_select = q_next
     if config.double or config.target != "q_learning":
-        q_select = network.q(jnp, setup.weights(learner.params, keys[2]), obs_next)
-    step = next_step(setup, batch, q_select, q_next, lambda: network.q(jnp, w_target, obs), rates, keys[3])
+        w_online = setup.weights(learner.params, keys[2])
+        q_select = network.q(jnp, w_online, features_next(setup, learner, w_online, batch))
+
+    def q_here() -> Array:
+        return network.q(jnp, w_target, features_here(setup, learner, w_target, batch))
+
+    step = next_step(setup, batch, q_select, q_next, q_here, rates, keys[3])
     target = jax.lax.stop_gradient(target_of(network, step, out_next))
 
     def loss(w: Weights) -> tuple[Array, tuple[Array, Array]]:
-        out = network.outputs(jnp, w, obs, levels)
+        out = network.outputs(jnp, w, features_here(setup, learner, w, batch), levels)
         if network.distribution == "none":
             q = take_last(jnp, out, batch.action)
             error = td.td_error(target, q)

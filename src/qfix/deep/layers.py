@@ -68,6 +68,11 @@ class Layout:
             self.noise_size += n_in + n_out
         self.operations += 2 * n_in * n_out * (2 if noisy else 1)
 
+    def gru(self, name: str, n_in: int, n_out: int) -> None:
+        """A gated recurrent layer. Weights and biases start as PyTorch's do, uniformly within ±1/√n_out."""
+        self.linear(f"{name}.input", n_in, 3 * n_out, gain=math.sqrt(n_in / n_out))
+        self.linear(f"{name}.state", n_out, 3 * n_out)
+
     def layer_norm(self, name: str, n: int) -> None:
         """Scale and shift of a normalised layer."""
         self.add(f"{name}.scale", (n,), 0.0, 1.0)
@@ -160,6 +165,34 @@ def layer_norm(xp: Any, w: Weights, name: str, x: Array) -> Array:
     centred = x - np.mean(x, axis=-1, keepdims=True)
     variance = np.mean(centred * centred, axis=-1, keepdims=True)
     return centred / np.sqrt(variance + EPSILON) * w[f"{name}.scale"] + w[f"{name}.shift"]
+
+
+def gru(xp: Any, w: Weights, name: str, given: Array, state: Array) -> Array:
+    """The state (..., H) of a gated recurrent layer after one more step.
+
+        r = σ(x_r + h_r)    z = σ(x_z + h_z)    n = tanh(x_n + r ∘ h_n)    h' = (1 - z) ∘ n + z ∘ h
+
+    Args:
+        xp: numpy or jax.numpy.
+        w: the weights.
+        name: of the layer.
+        given: (..., 3 H) x = W x_t + b of its input: `linear` of the layer `name.input`.
+        state: (..., H) h before.
+
+    Source: Cho et al. (2014), Learning phrase representations using RNN encoder-decoder; the reset gate acts behind
+    the product, as in cuDNN and PyTorch.
+    """
+    x_r, x_z, x_n = xp.split(given, 3, axis=-1)
+    h_r, h_z, h_n = xp.split(linear(xp, w, f"{name}.state", state), 3, axis=-1)
+    r, z = _sigmoid(xp, x_r + h_r), _sigmoid(xp, x_z + h_z)
+    n = xp.tanh(x_n + r * h_n)
+    return n + z * (state - n)
+
+
+def _sigmoid(xp: Any, x: Array) -> Array:
+    """1 / (1 + e^-x), without an overflow."""
+    half = np.float32(0.5)
+    return half * xp.tanh(half * x) + half
 
 
 def relu(xp: Any, x: Array) -> Array:

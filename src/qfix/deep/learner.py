@@ -23,9 +23,6 @@ from qfix.deep.policy_report import blank_policy_report
 Array = Any
 
 
-_LARGEST_PRIORITY = 1e20
-
-
 class Learner(NamedTuple):
     """All that learning changes, memories and environments aside."""
 
@@ -163,12 +160,6 @@ def learned_reward(config: NetworkConfig, reward: Array) -> Array:
     if config.reward_clip is None:
         return scaled
     return scaled.clip(-np.float32(config.reward_clip), np.float32(config.reward_clip))
-
-
-def priorities_of(xp: Any, td_error: Array) -> Array:
-    """Priorities of steps: |TD error| + 1e-6, so that none is out of reach; those of a diverged network stay
-    numbers."""
-    return xp.nan_to_num(xp.abs(td_error), nan=0.0, posinf=_LARGEST_PRIORITY) + np.float32(1e-6)
 
 
 def allowed_q(q: Array, mask: Array | None) -> Array:

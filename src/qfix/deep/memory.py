@@ -77,6 +77,7 @@ class HostMemory:
         self._owner, self._data, self._n_envs = owner, data, n_envs
         self._given, self._frame_stack = given, frame_stack
         self._n_actions, self._gamma = n_actions, gamma
+        self._n_state = 0 if data.sequence is None else data.sequence.n_state
         rows = rows_for(data.capacity, n_envs)
         one = math.prod(given.shape) * given.dtype.itemsize
         if frame_stack is None:
@@ -84,6 +85,7 @@ class HostMemory:
         else:
             self._observation_bytes = one // frame_stack * (rows + frame_stack - 1) * n_envs
         beside = 12 + (5 if frame_stack else 0) + (n_actions or 0) + (9 if data.priority_exponent else 0)
+        beside += 4 * self._n_state
         self.nbytes = self._observation_bytes + beside * rows * n_envs
         fits = self.nbytes * n_seeds <= COMFORTABLE * available_bytes()
         self.on_disk = where == "disk" or (where == "auto" and not fits)
@@ -123,6 +125,8 @@ class HostMemory:
             folder,
             stack,
             frames_first=stack is not None,
+            sequence=data.rows,
+            n_state=self._n_state,
         )
 
     def _full(self, parent: Path) -> Exception:

@@ -1,23 +1,63 @@
-"""A rollout gone through some times, in random parts of one size."""
+"""A rollout cut into minibatches: of steps, or, for a network with a state, of environments with all their steps."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from qfix.deep.data import Steps
+from qfix.deep.layers import Weights
+from qfix.deep.learner import Setup
+from qfix.deep.recurrence import states_through
 from qfix.deep.shuffling import shuffled
 
 Array = Any
 
 
+class Rows(NamedTuple):
+    """A rollout of T steps of N environments, to be taken by parts.
+
+    A part is (size,) int32: numbers of steps t·N + n or, of a recurrent network, of environments. What is taken has one
+    row a step, those of some environments step after step.
+    """
+
+    setup: Setup
+    steps: Steps
+
+    def parts(self, key: Array, n_epochs: int, n_minibatches: int) -> Array:
+        """(epochs · minibatches, size) parts: in every epoch each step is in one of them.
+
+        Args:
+            key: where the randomness of their order comes from.
+            n_epochs: how often the rollout is gone through.
+            n_minibatches: parts of an epoch.
+        """
+        n_steps, n_envs = self.steps.reward.shape
+        shape = (1, n_envs) if self.setup.network.n_state else (n_steps, n_envs)
+        orders = shuffled(key, n_epochs, shape)
+        return orders.reshape((n_epochs * n_minibatches, shape[0] * shape[1] // n_minibatches))
+
+    def take(self, values: Array, part: Array) -> Array:
+        """(rows, ...) of values (T, N, ...)."""
+        if self.setup.network.n_state:
+            return values[:, part].reshape((-1, *values.shape[2:]))
+        return values.reshape((-1, *values.shape[2:]))[part]
+
+    def features(self, w: Weights, part: Array) -> Array:
+        """(rows, F) features of the observations, which are as the network takes them."""
+        network, steps = self.setup.network, self.steps
+        if not network.n_state:
+            return network.features(jnp, w, self.take(steps.obs, part))
+        features = network.features(jnp, w, steps.obs[:, part])
+        states, _ = states_through(network, w, features, steps.ended[:, part], steps.state[part])
+        return states.reshape((-1, network.n_state))
+
+
 def each_part(
-    key: Array,
-    shape: tuple[int, int],
-    epochs: int,
-    parts: int,
+    parts: Array,
     learn: Callable[[Any, Array], Any],
     carry: Any,
     going: Callable[[Any], Array] | None = None,
@@ -25,23 +65,19 @@ def each_part(
     """What learning from every part in turn makes of a carry.
 
     Args:
-        key: of the orders.
-        shape: (T, N) of the rollout; its step t of environment n is the row t·N + n.
-        epochs: how often it is gone through, each time in another order.
-        parts: of an epoch; divides T·N.
-        learn: from the carry and (T·N/parts,) rows of a part to the next carry.
+        parts: (K, size) as `Rows.parts` gives them.
+        learn: from the carry and a part to the next carry.
+        carry: to begin with.
         going: of the carry: whether to go on, asked before each part; by default always.
     """
-    orders = shuffled(key, epochs, shape)
-    rows = orders.reshape((epochs * parts, shape[0] * shape[1] // parts))
     if going is None:
-        return jax.lax.fori_loop(0, len(rows), lambda i, carry: learn(carry, rows[i]), carry)
+        return jax.lax.fori_loop(0, len(parts), lambda i, carry: learn(carry, parts[i]), carry)
     more = going
 
     def wanted(both: tuple[Array, Any]) -> Array:
-        return (both[0] < len(rows)) & more(both[1])
+        return (both[0] < len(parts)) & more(both[1])
 
     def part(both: tuple[Array, Any]) -> tuple[Array, Any]:
-        return both[0] + 1, learn(both[1], rows[both[0]])
+        return both[0] + 1, learn(both[1], parts[both[0]])
 
     return jax.lax.while_loop(wanted, part, (jnp.int32(0), carry))[1]

@@ -5,7 +5,8 @@
     qr       quantiles of G at the levels (k - 1/2)/K
     iqn      quantiles of G at any levels it is asked for
 
-and, dueling or not, output(s, a) = v(s) + advantage(s, a) - mean_b advantage(s, b).
+and, dueling, output(s, a) = v(s) + advantage(s, a) - mean_b advantage(s, b). A recurrent network has a gated layer
+between torso and head, whose state h_t = gru(torso(s_t), h_{t-1}) stands for all that was seen in the episode.
 
 Sources: Bellemare et al. (2017), A distributional perspective on reinforcement learning; Dabney et al. (2018),
 Distributional reinforcement learning with quantile regression; Dabney et al. (2018), Implicit quantile networks for
@@ -20,11 +21,14 @@ from typing import Any, Literal
 import numpy as np
 
 from qfix.core import policies
-from qfix.deep.layers import Array, Layout, Weights, linear, relu
+from qfix.deep.layers import Array, Layout, Weights, gru, linear, relu
 from qfix.deep.observations import Input
 from qfix.deep.torsos import build_torso, choose_torso
 
 Distribution = Literal["none", "c51", "qr", "iqn"]
+
+GRU = "gru"
+"""Name of the recurrent layer."""
 
 COSINES = 64  # features of a quantile's level (Dabney et al. 2018, eq. 4)
 
@@ -43,6 +47,7 @@ class QNetwork:
         distribution: what of the return is predicted.
         atoms: K, how many atoms or quantiles.
         support: lowest and highest atom of "c51".
+        gru: H, width of the recurrent layer; 0: none.
 
     Attributes:
         layout: of the weights; `layout.size` is the number of parameters.
@@ -60,6 +65,7 @@ class QNetwork:
         distribution: Distribution = "none",
         atoms: int = 51,
         support: tuple[float, float] = (-10.0, 10.0),
+        gru: int = 0,
     ) -> None:
         self.given = given
         self.n_actions = n_actions
@@ -73,6 +79,10 @@ class QNetwork:
         self._torso, self.n_features = build_torso(
             self.layout, self.torso, given, tuple(hidden), normalised, noisy
         )
+        self.n_state = gru
+        if gru:
+            self.layout.gru(GRU, self.n_features, gru)
+            self.n_features = gru
         if distribution == "iqn":
             self.layout.linear("level", COSINES, self.n_features, noisy)
         self.layout.linear("head", self.n_features, n_actions * self.atoms, noisy)
@@ -85,22 +95,38 @@ class QNetwork:
         return ((np.arange(self.quantiles) + 0.5) / self.quantiles).astype(np.float32)
 
     def features(self, xp: Any, w: Weights, observation: Array) -> Array:
-        """(..., F) features of observations as they are kept."""
-        return self._torso(xp, w, self.given.prepared(xp, observation))
+        """(..., F) features of observations (..., *shape) as they are kept; of a recurrent network (..., 3 H), what
+        they give its gates."""
+        features = self._torso(xp, w, self.given.prepared(xp, observation))
+        return linear(xp, w, f"{GRU}.input", features) if self.n_state else features
 
-    def outputs(self, xp: Any, w: Weights, observation: Array, levels: Array = None) -> Array:
-        """What the network says of every action.
+    def step(self, xp: Any, w: Weights, observation: Array, state: Array) -> tuple[Array, Array]:
+        """(..., F) features of observations, and the state (..., H) behind them.
 
         Args:
             xp: numpy or jax.numpy.
             w: the weights.
             observation: (..., *shape) as they are kept.
+            state: (..., H) before; zeros where an episode begins. Of a network that is not recurrent H is 0.
+        """
+        features = self.features(xp, w, observation)
+        if not self.n_state:
+            return features, state
+        state = gru(xp, w, GRU, features, state)
+        return state, state
+
+    def outputs(self, xp: Any, w: Weights, h: Array, levels: Array = None) -> Array:
+        """What the network says of every action.
+
+        Args:
+            xp: numpy or jax.numpy.
+            w: the weights.
+            h: (..., F) features.
             levels: iqn: (..., K) levels of the quantiles asked for; by default those of `levels`.
 
         Returns:
             (..., A) values, or (..., A, K) logits of the atoms (c51) or quantiles (qr, iqn).
         """
-        h = self.features(xp, w, observation)
         if self.distribution == "iqn":
             tau = xp.asarray(self.levels) if levels is None else levels
             tau = xp.broadcast_to(tau, (*h.shape[:-1], tau.shape[-1]))
@@ -126,9 +152,9 @@ class QNetwork:
             return xp.sum(xp.exp(policies.log_softmax(outputs)) * xp.asarray(self.support), axis=-1)
         return xp.mean(outputs, axis=-1)
 
-    def q(self, xp: Any, w: Weights, observation: Array) -> Array:
-        """(..., A) expected returns of observations as they are kept."""
-        return self.q_values(xp, self.outputs(xp, w, observation))
+    def q(self, xp: Any, w: Weights, h: Array) -> Array:
+        """(..., A) expected returns, of features (..., F)."""
+        return self.q_values(xp, self.outputs(xp, w, h))
 
     def __repr__(self) -> str:
         kind = "" if self.distribution == "none" else f", {self.distribution}"

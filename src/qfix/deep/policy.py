@@ -19,6 +19,9 @@ from qfix.errors import SpaceError, option_error
 class NetworkPolicy:
     """Greedy in the action values of a network.
 
+    The policy of a recurrent network remembers: every `predict` adds what was seen to `memory`, which stands for the
+    episode so far. `reset` is called where an episode begins; of a batch, each row is an episode of its own.
+
     Args:
         network: the network.
         params: (P,) its weights; a copy is kept, read-only.
@@ -46,6 +49,24 @@ class NetworkPolicy:
         space: Any = action_space
         self.first_action = int(space.start)
         self._rng = np.random.default_rng(0)
+        self.memory = np.zeros(network.n_state, np.float32)
+        """(H,) or (B, H) the network's state; H = 0 of one that is not recurrent."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether actions depend on what was seen before."""
+        return self.network.n_state > 0
+
+    def reset(self, where: Any = None) -> None:
+        """Forget what was seen: an episode begins.
+
+        Args:
+            where: (B,) truths: in which rows of a batch; None: in all, and the next may have another size.
+        """
+        if where is None:
+            self.memory = np.zeros(self.network.n_state, np.float32)
+        else:
+            self.memory = np.where(np.asarray(where, bool)[:, None], np.float32(0), self.memory)
 
     @property
     def weights(self) -> Mapping[str, np.ndarray]:
@@ -55,16 +76,40 @@ class NetworkPolicy:
     def action_values(self, obs: Any) -> np.ndarray:
         """(A,) learned value of each action at one observation, (B, A) at a batch.
 
-        A batch has one more leading axis than the observation space; of a Dict or Tuple space it is a list.
+        A batch has one more leading axis than the observation space; of a Dict or Tuple space it is a list. A recurrent
+        network looks at them from its memory, and does not remember them.
 
         Raises:
             SpaceError: an observation is not of the space.
+            OptionError: it remembers another number of episodes.
         """
-        if self.is_batch(obs):
-            rows = [self._kept(one) for one in obs]
-            given = self.network.given
-            return self._values(np.array(rows, given.dtype).reshape(len(rows), *given.shape))
-        return self._values(self._kept(obs)[None])[0]
+        return self._looked(obs)[0]
+
+    def observe(self, obs: Any) -> np.ndarray:
+        """`action_values`, and remember what was seen."""
+        values, self.memory = self._looked(obs)
+        return values
+
+    def _looked(self, obs: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Values, and the memory afterwards."""
+        if not self.is_batch(obs):
+            values, memory = self._values(self._kept(obs)[None], self._memory_of(())[None])
+            return values[0], memory[0]
+        rows = [self._kept(one) for one in obs]
+        given = self.network.given
+        kept = np.array(rows, given.dtype).reshape(len(rows), *given.shape)
+        return self._values(kept, self._memory_of((len(rows),)))
+
+    def _memory_of(self, batch: tuple[int, ...]) -> np.ndarray:
+        """The memory of one episode (), or of some (B,)."""
+        if self.memory.ndim == 1 and not self.memory.any():
+            return np.zeros((*batch, self.network.n_state), np.float32)
+        if self.memory.shape[:-1] != batch and self.remembers:
+            rule = f"must be as many as the policy remembers, {self.memory.shape[:-1]}"
+            raise option_error(
+                "predict", "obs", rule, batch, "Call policy.reset() where other episodes begin."
+            )
+        return self.memory
 
     def predict(
         self,
@@ -85,7 +130,7 @@ class NetworkPolicy:
             SpaceError: an observation is not of the space.
             OptionError: the mask has another shape, or allows nothing.
         """
-        values = self.action_values(obs)
+        values = self.observe(obs)
         if action_mask is not None:
             values = np.where(_checked_mask(action_mask, values.shape), values, FORBIDDEN)
         if deterministic:
@@ -111,10 +156,11 @@ class NetworkPolicy:
         except (SpaceError, TypeError, ValueError, KeyError, IndexError) as fault:
             raise SpaceError(f"An observation must lie in {self._space}. Got {obs!r}.") from fault
 
-    def _values(self, kept: np.ndarray) -> np.ndarray:
+    def _values(self, kept: np.ndarray, memory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.moments.mean.size:
             kept = normalised(np, self.moments, kept)
-        return self.network.q(np, self._weights, kept)
+        h, memory = self.network.step(np, self._weights, kept, memory)
+        return self.network.q(np, self._weights, h), memory
 
     def __repr__(self) -> str:
         return f"NetworkPolicy({self._space}, {self.network!r})"
@@ -130,6 +176,11 @@ class BehaviourPolicy:
         self._strategy = strategy
         self._steps = steps
         self._rng = np.random.default_rng(0)
+        self.remembers = greedy.remembers
+
+    def reset(self, where: Any = None) -> None:
+        """Forget what was seen, as `NetworkPolicy.reset` does."""
+        self.greedy.reset(where)
 
     def action_values(self, obs: Any) -> np.ndarray:
         """(A,) learned value of each action at one observation, (B, A) at a batch."""
@@ -155,7 +206,7 @@ class BehaviourPolicy:
             rng: the stream to draw from where `deterministic` is False; by default the policy's own, of seed 0.
             action_mask: (A,) or (B, A) truths: which actions are allowed; None: all.
         """
-        values = self.action_values(obs)
+        values = self.greedy.observe(obs)
         if action_mask is None:
             chances = self._strategy.probabilities(values, counter=self._steps)
         else:

@@ -79,6 +79,8 @@ class PolicyNetwork:
         self.layout.linear("value", self.n_features, 1)
         self.policy_part, self.value_part = slice(first, between), slice(between, self.layout.size)
 
+    n_state = 0
+    """Nothing is remembered from step to step."""
     log_std_range = -20.0, 2.0
     """Of a deviation that depends on the state."""
 

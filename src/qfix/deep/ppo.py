@@ -35,7 +35,7 @@ from qfix.deep.experience import (
     value_of,
 )
 from qfix.deep.learner import Learner, Rates, Setup
-from qfix.deep.minibatches import each_part
+from qfix.deep.minibatches import Rows, each_part
 from qfix.deep.policy_config import PolicyConfig
 from qfix.deep.policy_report import PolicyReport, blank_policy_report
 from qfix.errors import option_error
@@ -96,7 +96,7 @@ class Config(PolicyConfig):
 init = start_policy
 
 
-def bootstrap(setup: Setup, learner: Learner, observation: Array, mask: Array | None) -> Array:
+def bootstrap(setup: Setup, learner: Learner, observation: Array, mask: Array | None, state: Array) -> Array:
     """(N,) value of observations (N, *shape)."""
     return value_of(setup, learner, observation)
 
@@ -138,10 +138,10 @@ def update(
             after = jax.tree.map(lambda new, old: jnp.where(going, new, old), after, before)
         return after, total, going
 
-    shape, epochs, parts = steps.reward.shape, config.num_epochs, config.num_minibatches
+    parts = Rows(setup, steps).parts(key, config.num_epochs, config.num_minibatches)
     going = None if config.target_kl is None else lambda carry: carry[2]
     carry = (learner, blank_policy_report(learner.params.dtype), jnp.bool_(True))
-    learner, total, _ = each_part(key, shape, epochs, parts, descend, carry, going)
+    learner, total, _ = each_part(parts, descend, carry, going)
     n = total.gradient_steps
     mean = jax.tree.map(lambda x: x / n, total)._replace(first_ratio=total.first_ratio, gradient_steps=n)
     return counted(setup, learner, steps), over_rollout(mean, whole)

@@ -8,6 +8,8 @@ place of what keeps DQN stable.
 
 Source: Gallici et al. (2025), Simplifying deep temporal difference learning, algorithm 1; λ = 0 is one-step Q-learning.
 1. At a truncated step the return starts anew from the value of the step's own final observation.
+2. A recurrent network learns from whole rollouts: a minibatch has all steps of some environments, each from the state
+   that the rollout began with.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from qfix.deep.config import DeepConfig
 from qfix.deep.data import Rollout, Steps
 from qfix.deep.layers import Weights
 from qfix.deep.learner import Learner, Rates, Report, Setup, allowed_q, blank_report
-from qfix.deep.minibatches import each_part
+from qfix.deep.minibatches import Rows, each_part
 from qfix.errors import option_error
 from qfix.explore.options import require_choice, require_fraction, require_whole
 
@@ -55,6 +57,9 @@ class Config(DeepConfig):
         """Check the options of PQN."""
         for name in ("num_steps", "num_minibatches", "num_epochs"):
             require_whole(self.owner, name, getattr(self, name), 1, f"Use {name}={getattr(Config, name)}.")
+        if self.gru and self.num_envs % self.num_minibatches:
+            rule = f"must divide num_envs={self.num_envs} with gru: a minibatch is of whole rollouts"
+            raise option_error(self.owner, "num_minibatches", rule, self.num_minibatches, "Use fewer.")
         rows = self.num_steps * self.num_envs
         if rows % self.num_minibatches:
             rule = f"must divide num_steps * num_envs = {rows}"
@@ -75,10 +80,11 @@ def init(setup: Setup, key: Array) -> Learner:
     return setup.start(key, with_target=False)
 
 
-def bootstrap(setup: Setup, learner: Learner, observation: Array, mask: Array | None) -> Array:
-    """(N,) value of observations (N, *shape): that of the best action allowed."""
-    q = setup.network.q(jnp, setup.weights(learner.params), setup.view(learner, observation))
-    return jnp.max(allowed_q(q, mask), axis=-1)
+def bootstrap(setup: Setup, learner: Learner, observation: Array, mask: Array | None, state: Array) -> Array:
+    """(N,) value of observations (N, *shape), seen from states (N, H): that of the best action allowed."""
+    w = setup.weights(learner.params)
+    h, _ = setup.network.step(jnp, w, setup.view(learner, observation), state)
+    return jnp.max(allowed_q(setup.network.q(jnp, w, h), mask), axis=-1)
 
 
 def update(setup: Setup, learner: Learner, steps: Steps, rates: Rates, key: Array) -> tuple[Learner, Report]:
@@ -95,23 +101,21 @@ def update(setup: Setup, learner: Learner, steps: Steps, rates: Rates, key: Arra
     following = jnp.concatenate([best[1:], steps.value_last[None]])
     value_next = jnp.where(steps.ended, steps.value_final, following)
     targets = returns.lambda_returns(steps.reward, steps.discount, value_next, ~steps.ended, config.lambda_)
-    rows = targets.size
-    obs = setup.view(learner, steps.obs.reshape((rows, *steps.obs.shape[2:])))
-    action, target = steps.action.reshape(rows), targets.reshape(rows)
+    rollout = Rows(setup, steps._replace(obs=setup.view(learner, steps.obs)))
 
-    def descend(carry: tuple[Learner, Report], rows: Array) -> tuple[Learner, Report]:
+    def descend(carry: tuple[Learner, Report], part: Array) -> tuple[Learner, Report]:
         learner, _ = carry
-        x, a, y = obs[rows], action[rows], target[rows]
+        action, target = rollout.take(steps.action, part), rollout.take(targets, part)
 
         def loss(w: Weights) -> tuple[Array, tuple[Array, Array]]:
-            q = take_last(jnp, setup.network.q(jnp, w, x), a)
-            error = td.td_error(y, q)
+            q = take_last(jnp, setup.network.q(jnp, w, rollout.features(w, part)), action)
+            error = td.td_error(target, q)
             return jnp.mean(losses.squared(error)), (error, q)
 
         value, (error, q), gradient = setup.gradient(loss, learner.params)
         learner, norm = setup.descend(learner, gradient, rates.learning_rate)
         return learner, Report(error, q, value, norm)
 
-    nothing = blank_report(rows // config.num_minibatches)
-    shape, epochs, parts = targets.shape, config.num_epochs, config.num_minibatches
-    return each_part(key, shape, epochs, parts, descend, (learner, nothing))
+    parts = rollout.parts(key, config.num_epochs, config.num_minibatches)
+    nothing = blank_report(targets.size // config.num_minibatches)
+    return each_part(parts, descend, (learner, nothing))

@@ -75,7 +75,7 @@ class Config(PolicyConfig):
 init = start_policy
 
 
-def bootstrap(setup: Setup, learner: Learner, observation: Array, mask: Array | None) -> Array:
+def bootstrap(setup: Setup, learner: Learner, observation: Array, mask: Array | None, state: Array) -> Array:
     """(N,) value of observations (N, *shape)."""
     return value_of(setup, learner, observation)
 

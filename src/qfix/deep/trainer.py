@@ -189,6 +189,7 @@ class DeepTrainer:
             distribution,
             getattr(config, "atoms", 51),
             getattr(config, "value_range", (-10.0, 10.0)),
+            config.gru,
         )
 
     # What experiment asks for
@@ -225,23 +226,52 @@ class DeepTrainer:
                 faults[i] = fault
                 state.asked[i] = max(state.asked[i], state.units[i] * self.unit_steps)
 
-        share_out(run, active, usable_cores() if self._device is not None else 1)
+        if self._device is not None and self._device.together and self._side_by_side(state, active):
+            self._advance_together(
+                state, active, -(-(state.asked[active[0]] + steps) // self.unit_steps), records
+            )
+            for i in active:
+                state.asked[i] += steps
+        else:
+            share_out(run, active, usable_cores() if self._device is not None else 1)
         settle_faults(state.failures, records, faults)
         return state, records
 
+    @staticmethod
+    def _side_by_side(state: State, active: list[int]) -> bool:
+        """Whether several seeds have made as many steps."""
+        return len(active) > 1 and len({(state.units[i], state.asked[i]) for i in active}) == 1
+
+    def _advance_together(self, state: State, active: list[int], target: int, records: Records) -> None:
+        assert self._device is not None
+        while (made := state.units[active[0]]) < target:
+            units = self._next_units(made, target)
+            carries = [state.seeds[i] for i in active]
+            carries, logs = self._device.advance_together(carries, made, units, self._rates(made, units))
+            for i, carry, log in zip(active, carries, logs, strict=True):
+                state.seeds[i] = carry
+                state.units[i] += units
+                self._note_log(records, i, log)
+
+    def _next_units(self, made: int, target: int) -> int:
+        """Units of the next call of a driver: as many as it takes, all before or all after the first learning."""
+        units = min(self._worker.most_units, target - made)
+        return min(units, self._worker.first_learning - made) if made < self._worker.first_learning else units
+
+    def _note_log(self, records: Records, i: int, log: np.ndarray) -> None:
+        """The episodes in a device's log."""
+        returns, lengths = log[..., 0].ravel(), log[..., 1].ravel()
+        ended = np.flatnonzero(lengths)
+        self._note(records, i, returns[ended].astype(np.float64), lengths[ended].astype(np.int64))
+
     def _advance(self, state: State, i: int, target: int, records: Records) -> None:
-        worker = self._worker
         while (made := state.units[i]) < target:
-            units = min(worker.most_units, target - made)
-            if made < worker.first_learning:
-                units = min(units, worker.first_learning - made)
+            units = self._next_units(made, target)
             if self._device is not None:
                 rates = self._rates(made, units)
                 state.seeds[i], log = self._device.advance(state.seeds[i], made, units, rates)
-                returns, lengths = log[..., 0].ravel(), log[..., 1].ravel()
-                ended = np.flatnonzero(lengths)
                 state.units[i] += units
-                self._note(records, i, returns[ended].astype(np.float64), lengths[ended].astype(np.int64))
+                self._note_log(records, i, log)
             else:
                 assert self._host is not None
                 log_host: list[tuple[float, int]] = []
@@ -482,6 +512,11 @@ class DeepTrainer:
     def learns_values(self) -> bool:
         """Whether there are values of actions, and not a policy alone."""
         return isinstance(self.network, QNetwork)
+
+    @property
+    def remembers(self) -> bool:
+        """Whether its policies act by what they have seen before."""
+        return self.network.n_state > 0
 
     computed_with = ("jax", "optax")
 

@@ -6,6 +6,7 @@
     from qfix.envs.make import make_env                   any environment by id, with errors that help
     from qfix.envs.layouts import layout_of               where the states of an environment lie on paper
     from qfix.envs.spaces import discrete_codec           discrete spaces of any shape as one number
+    from qfix.envs.rock_paper_scissors import exploitability   how much a mixed policy loses to who knows it
 
 This module itself imports neither Gymnasium nor Numba: `qfix --help` passes through it.
 """

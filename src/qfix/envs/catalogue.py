@@ -72,6 +72,13 @@ CATALOGUE: tuple[Entry, ...] = (
         finite=False,
     ),
     Entry(
+        "Lane",
+        "qfix.envs.lane:Lane",
+        600,
+        "steer a car along a winding road, smoothly and in the middle",
+        finite=False,
+    ),
+    Entry(
         "Warehouse",
         "qfix.envs.warehouse:warehouse",
         300,

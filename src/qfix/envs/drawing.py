@@ -51,6 +51,7 @@ _FONT = {
     "R": (30, 17, 17, 30, 20, 18, 17), "S": (15, 16, 16, 14, 1, 1, 30), "T": (31, 4, 4, 4, 4, 4, 4),
     "U": (17, 17, 17, 17, 17, 17, 14), "V": (17, 17, 17, 17, 17, 10, 4), "W": (17, 17, 17, 21, 21, 27, 17),
     "X": (17, 17, 10, 4, 10, 17, 17), "Y": (17, 17, 10, 4, 4, 4, 4), "Z": (31, 1, 2, 4, 8, 16, 31),
+    " ": (0, 0, 0, 0, 0, 0, 0), ".": (0, 0, 0, 0, 0, 12, 12), "/": (1, 1, 2, 4, 8, 16, 16),
 }  # fmt: skip
 
 
@@ -98,7 +99,7 @@ def image(
             _tile(canvas, r, c, size)[:] = _ground(glyph, size)
     for label, (r, c) in zip(layout.labels, layout.cell_of_state):
         if label and r >= 0:
-            _write(_tile(canvas, r, c, size), label)
+            write(_tile(canvas, r, c, size), label)
     if state is not None and layout.cell_of_state[state][0] >= 0:
         r, c = layout.cell_of_state[state]
         heading = (0, 0) if action is None else _pair(layout.action_arrows[action])
@@ -114,7 +115,7 @@ def bars(share: Sequence[float] | Field, names: Sequence[str], size: int = 96) -
         height = round(float(part) * (2 * size - size // 8))
         left = i * size + size // 5
         canvas[2 * size - height : 2 * size, left : left + size - 2 * (size // 5)] = AGENT
-        _write(canvas[2 * size :, i * size : (i + 1) * size], name[0].upper())
+        write(canvas[2 * size :, i * size : (i + 1) * size], name[0].upper())
     canvas[2 * size : 2 * size + 2] = INK
     return np.rint(canvas).astype(np.uint8)
 
@@ -201,7 +202,7 @@ def _draw_agent(tile: Field, heading: tuple[int, int], small: bool) -> None:
     _paint(tile, body, AGENT)
 
 
-def _write(tile: Field, label: str) -> None:
+def write(tile: Field, label: str) -> None:
     """The label in the middle of the tile, as large as fits; letters without a drawing are left out."""
     letters = [_FONT[ch] for ch in label.upper() if ch in _FONT]
     if not letters:

@@ -24,9 +24,15 @@ class RockPaperScissors(gymnasium.Env[Any, Any]):
     round the opponent plays a best response to the frequencies of the player's moves since `reset`, ties
     broken at random; a win pays +1, a loss -1. An episode is a match, its length the time limit (100 rounds).
     A deterministic policy, there being one observation, always plays the same move and loses every round but
-    perhaps the first; a mixed one loses its `exploitability`; 1/3 each expects 0 and nothing is safer.
+    perhaps the first, and so does the greedy policy of any table of values; a mixed one loses its `exploitability`
+    once the opponent knows it; 1/3 each expects 0 and nothing is safer.
 
-    Not a finite decision process: what the opponent does depends on all the moves before.
+    The expected return of a match falls from 1/3 each in every direction: the answers go by the moves of the same
+    match, so a policy pays for its own habits and not for those it had, and its gradient leads to 1/3 instead of around
+    it. It is flat there, by nature: the step size of a learner must fall for the mix to rest.
+
+    Not a finite decision process: what the opponent does depends on all the moves before. Who remembers the match can
+    foresee the answers and win; the observation does not tell.
 
     Args:
         render_mode: None, "ansi" or "rgb_array".
@@ -93,20 +99,21 @@ class RockPaperScissors(gymnasium.Env[Any, Any]):
 
 
 def exploitability(mix: ArrayLike) -> float:
-    """What a best response gains per round against a mixed policy; 0 only for 1/3 each.
+    """What a best response gains per round against a mixed policy; 0 only for 1/3 each, 1 for a pure one.
 
         max_b  -Σ_a mix(a) payoff(a, b)
 
     Args:
-        mix: (3,) probabilities of rock, paper and scissors.
+        mix: (3,) probabilities of rock, paper and scissors, such as `run.policy().probabilities(0)`. They may miss a
+            sum of 1 by a millionth, as those of a network do.
 
     Raises:
         OptionError: `mix` is no distribution over three moves.
     """
     p = np.asarray(mix, np.float64)
-    if p.shape != (3,) or not np.all(p >= 0.0) or abs(p.sum() - 1.0) > 1e-9:
+    if p.shape != (3,) or not np.all(p >= 0.0) or abs(p.sum() - 1.0) > 1e-6:  # a network's are float32
         raise OptionError(
             f"The 'mix' parameter of exploitability must be 3 probabilities that sum to 1. Got {mix!r}. "
             f"Use [1/3, 1/3, 1/3] for the optimum."
         )
-    return float(np.max(-(p @ PAYOFF)))
+    return max(0.0, float(np.max(-(p / p.sum() @ PAYOFF))))

@@ -24,6 +24,18 @@ def require_fraction(owner: str, name: str, value: Any, remedy: str) -> None:
         raise option_error(owner, name, "must be in [0, 1]", value, remedy)
 
 
+def require_interval(owner: str, name: str, value: Any, remedy: str) -> tuple[float, float]:
+    """A low and a high, as a tuple.
+
+    Raises:
+        OptionError: they are not two finite numbers, the second the higher.
+    """
+    ends = tuple(value) if isinstance(value, tuple | list) else ()
+    if len(ends) != 2 or not all(is_number(end) and math.isfinite(end) for end in ends) or ends[0] >= ends[1]:
+        raise option_error(owner, name, "must be a finite low and a higher high", value, remedy)
+    return ends
+
+
 def require_positive(owner: str, name: str, value: Any, remedy: str) -> None:
     """A finite number above 0."""
     if not is_number(value) or not 0.0 < value < math.inf:

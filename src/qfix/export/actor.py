@@ -36,6 +36,11 @@ def n_actions(policy: ActorPolicy) -> int:
     return policy.actions.n_outputs
 
 
+def n_state(policy: ActorPolicy) -> int:
+    """Nothing is remembered."""
+    return 0
+
+
 def values_of(policy: ActorPolicy, observations: Any) -> np.ndarray:
     """(B, n) outputs at a batch."""
     return policy.outputs(observations)

@@ -46,11 +46,14 @@ def require_agreement(model: bytes, source: Source, path: Path) -> int:
     Raises:
         FolderError: they differ, or the policy has no finite values.
     """
-    policy, space = source.policy, source.space
+    policy, space = copy.copy(source.policy), source.space  # what it remembers is left alone
     observations = [*sampled(space, source.family.seen_by(policy)), *played(source)]
     compound = isinstance(space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict)
     batch = observations if compound else np.array(observations)
-    family = source.family
+    family, begun = source.family, {}
+    if size := family.n_state(policy):
+        policy.memory = np.random.default_rng(0).uniform(-1, 1, (len(observations), size)).astype(np.float32)
+        begun["state"] = policy.memory
     values = family.values_of(policy, batch)
     if not np.isfinite(values).all():
         raise FolderError(
@@ -59,11 +62,15 @@ def require_agreement(model: bytes, source: Source, path: Path) -> int:
         )
     session, given = session_of(model), source.family.as_input(space, observations)
     asked = [family.VALUES_NAME, "action"]
-    found, actions = session.run(asked, {"observation": given})
-    alone, _ = session.run(asked, {"observation": given[:1]})
+    found, actions = session.run(asked, {"observation": given} | begun)
+    first = {name: array[:1] for name, array in ({"observation": given} | begun).items()}
+    alone, _ = session.run(asked, first)
     allowed = TOLERANCE * np.maximum(1.0, np.abs(values).max(axis=-1))
     apart = np.abs(np.concatenate([found - values, alone - values[:1]])).max(axis=-1) / [*allowed, allowed[0]]
     wanted = policy.predict(batch)
+    if begun:
+        (after,) = session.run(["state_after"], {"observation": given} | begun)
+        apart = np.maximum(apart, np.abs(after - policy.memory).max() / TOLERANCE)
     same = family.same_actions(policy, values, actions, wanted, allowed)
     if not (apart <= 1.0).all() or not same.all():  # also where the model's values are NaN
         raise FolderError(
@@ -120,6 +127,7 @@ def played(source: Source) -> list[Any]:
     with contextlib.suppress(Exception):  # what is wrong with an environment is not for an export to say
         while len(met) < N_PLAYED:
             observation, _ = run.env.reset(seed=evaluation_seed(0, episode))
+            source.policy.reset()
             episode, ended = episode + 1, False
             while not ended and len(met) < N_PLAYED:
                 met.append(copy.deepcopy(observation))

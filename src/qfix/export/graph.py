@@ -25,7 +25,7 @@ _LARGEST_BYTES = 1_900_000_000  # a protobuf message ends at 2 GiB
 
 
 class Graph:
-    """A graph of one input.
+    """A graph of one input, and perhaps others beside it.
 
     Args:
         input: its name.
@@ -37,8 +37,14 @@ class Graph:
         self.input = input
         self.dtype = np.dtype(dtype)
         self.shape = shape
+        self._inputs = {input: (self.dtype, shape)}
         self._nodes: list[tuple[str, list[str], str, dict[str, Any]]] = []
         self._constants: dict[str, np.ndarray] = {}
+
+    def also_given(self, name: str, dtype: Any, shape: tuple[int, ...]) -> str:
+        """One more input, under its name."""
+        self._inputs[name] = np.dtype(dtype), shape
+        return name
 
     def constant(self, name: str, value: Any) -> str:
         """An array that is part of the model, under its name."""
@@ -96,7 +102,7 @@ class Graph:
         graph = helper.make_graph(
             nodes,
             "policy",
-            [described(self.input, self.dtype, self.shape)],
+            [described(name, *row) for name, row in self._inputs.items()],
             [described(name, *row) for name, row in outputs.items()],
             [numpy_helper.from_array(array, name) for name, array in self._constants.items()],
         )

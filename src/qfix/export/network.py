@@ -7,7 +7,8 @@ vector. All that comes after the last rectifier is linear but for the softmax of
     qr         W = mean_k W_k
     iqn        h ↦ mean_k W (h ∘ e_k) = W (h ∘ mean_k e_k),    e_k = relu(W' cos(π i τ_k) + b') at the fixed levels τ
 
-Noise of noisy layers is not part of the policy, and not of the graph.
+Noise of noisy layers is not part of the policy, and not of the graph. The state of a recurrent network goes in and
+comes out: zeros where an episode begins, and then what came out of the step before.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from qfix.export.greedy import add_action as add_action
 from qfix.export.greedy import same_actions as same_actions
 from qfix.export.greedy import values_of as values_of
 
+STATE, STATE_AFTER = "state", "state_after"
+"""What the state of a recurrent network is called where it goes in, and where it comes out."""
+
 VALUES = np.float32
 """Type of the action values."""
 
@@ -39,6 +43,11 @@ _TO_FIRST, _TO_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 def n_actions(policy: NetworkPolicy) -> int:
     """A."""
     return policy.network.n_actions
+
+
+def n_state(policy: NetworkPolicy) -> int:
+    """H, of a recurrent network; else 0."""
+    return policy.network.n_state
 
 
 def input_of(space: gymnasium.Space[Any]) -> tuple[Any, tuple[int, ...]]:
@@ -86,6 +95,8 @@ def draw(graph: Graph, policy: NetworkPolicy, space: gymnasium.Space[Any]) -> st
     while f"torso.{i}.weight" in w:
         x = _rectified(graph, dense(graph, w, f"torso.{i}", x))
         i += 1
+    if network.n_state:
+        x = _gru(graph, w, x, network.n_state)
     weight, bias = folded_head(policy)
     name = "logits" if network.distribution == "c51" else ""
     at = (graph.constant("head.weight", weight), graph.constant("head.bias", bias))
@@ -190,6 +201,21 @@ def dense(graph: Graph, w: Any, name: str, x: str) -> str:
     kept = [graph.constant(f"{name}.{part}", w[f"{name}.{part}"]) for part in ("weight", "bias")]
     x = graph.add("Gemm", x, *kept)
     return _layer_norm(graph, w, name, x) if f"{name}.scale" in w else x
+
+
+def _gru(graph: Graph, w: Any, x: str, size: int) -> str:
+    """The state behind a recurrent layer, as `qfix.deep.layers.gru` has it; also put out, as "state_after"."""
+    state = graph.also_given(STATE, np.float32, (size,))
+    given, own = dense(graph, w, "gru.input", x), dense(graph, w, "gru.state", state)
+
+    def part(of: str, k: int) -> str:
+        ends = [graph.constant(f"gate_{i}", np.array([i * size], np.int64)) for i in (k, k + 1)]
+        return graph.add("Slice", of, *ends, graph.constant("gate_axis", np.array([1], np.int64)))
+
+    r, z = (graph.add("Sigmoid", graph.add("Add", part(given, k), part(own, k))) for k in (0, 1))
+    n = graph.add("Tanh", graph.add("Add", part(given, 2), graph.add("Mul", r, part(own, 2))))
+    kept = graph.add("Mul", z, graph.add("Sub", state, n))
+    return graph.add("Add", n, kept, output=STATE_AFTER)
 
 
 def _layer_norm(graph: Graph, w: Any, name: str, x: str) -> str:

@@ -6,6 +6,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from qfix.errors import OptionError
 from qfix.export.agreement import require_agreement
 from qfix.export.graph import Graph
@@ -17,6 +19,9 @@ def to_onnx(source: Any, path: str | Path, *, seed: int | None = None, force: bo
     """Write a greedy policy as an ONNX model, once it is known to do what `predict` does.
 
         observation (batch, ...)  ->  action_values (batch, A),  action (batch,) = start + argmax_a action_values
+
+    Of a recurrent network also state (batch, H) -> state_after (batch, H): zeros where an episode begins, and then what
+    came out of the step before.
 
     What lies around the network is part of the model: one-hot rows of numbers, the scale and the order of channels of
     images, the normalisation of observations, the expectation of a distribution, and where actions begin. Observations
@@ -59,7 +64,11 @@ def model_of(source: Source) -> bytes:
         "action_space": said,
     }
     about = f"The greedy policy of a qfix run. observation -> {name} and action, the first of the best."
-    return graph.model({name: (family.VALUES, (n,)), "action": (dtype, shape)}, told, about)
+    outputs = {name: (family.VALUES, (n,)), "action": (dtype, shape)}
+    if size := family.n_state(policy):
+        outputs["state_after"] = (np.float32, (size,))
+        about += " state: zeros where an episode begins, then state_after of the step before."
+    return graph.model(outputs, told, about)
 
 
 def _require_packages() -> None:

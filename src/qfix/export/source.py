@@ -26,8 +26,8 @@ class Source(NamedTuple):
 
     policy: Any
     family: ModuleType
-    """Of `_FAMILIES`: has `VALUES`, `VALUES_NAME`, `n_actions`, `values_of`, `input_of`, `as_input`, `seen_by`,
-    `arrays`, `draw`, `add_action` and `same_actions`."""
+    """Of `_FAMILIES`: has `VALUES`, `VALUES_NAME`, `n_actions`, `n_state`, `values_of`, `input_of`, `as_input`,
+    `seen_by`, `arrays`, `draw`, `add_action` and `same_actions`."""
     space: gymnasium.Space[Any]
     """Of observations."""
     told: dict[str, str]

@@ -37,6 +37,11 @@ def n_actions(policy: TablePolicy) -> int:
     return policy.weights.shape[1]
 
 
+def n_state(policy: TablePolicy) -> int:
+    """A table has no state."""
+    return 0
+
+
 def input_of(space: gymnasium.Space[Any]) -> tuple[Any, tuple[int, ...]]:
     """Type and shape of one input: those of the space; of a Tuple or Dict its numbers, one after the other."""
     if isinstance(space, spaces.Tuple | spaces.Dict):

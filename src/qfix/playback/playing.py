@@ -154,6 +154,7 @@ def _moments(
     step, total = 0, 0.0
     try:
         observation, _ = env.reset(seed=evaluation_seed(seed, episode))
+        policy.reset()
         moment = _Moment(observation, None, 0.0, 0.0, 0, False, False)
         yield moment
         while not moment.is_last:

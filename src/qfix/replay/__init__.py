@@ -19,6 +19,10 @@ ended its episode, or the newest row was reached:
 So a truncated episode bootstraps from its final observation, a window that is cut short bootstraps from where it was
 cut, and none goes across the end of an episode or the seam of the ring. n = 1 is plain indexing.
 
+**Sequences** of L steps are drawn in their place where a memory is made for them: L rows of one environment, one after
+the other, none across the seam of the ring; for networks with a state, which is kept with every step. The last L − 1
+rows begin none yet. Rewards come as they are: what windows there are within a sequence is for the caller to say.
+
 **Sampling** takes its randomness as an argument: B numbers `bits` of 32 random bits. Uniform: index = bits mod size,
 which favours no transition by more than size / 2^32. Prioritised: see `qfix.replay.priorities`.
 
@@ -27,7 +31,7 @@ the same steps and bits both return the same batches, up to the rounding of floa
 brings its compiler along.
 """
 
-from qfix.replay.batch import Batch, Sample, Transition
+from qfix.replay.batch import Batch, Sample, Sequences, Transition
 from qfix.replay.priorities import importance_weights
 
-__all__ = ["Batch", "Sample", "Transition", "importance_weights"]
+__all__ = ["Batch", "Sample", "Sequences", "Transition", "importance_weights"]

@@ -17,8 +17,9 @@ from jax import lax
 
 from qfix.errors import option_error
 from qfix.replay import device_tree
-from qfix.replay.batch import Batch, Sample, Transition, check_options, rows_for
+from qfix.replay.batch import Batch, Sample, Sequences, Transition, check_options, rows_for
 from qfix.replay.priorities import LEAST, MOST
+from qfix.replay.walking import n_step_window
 
 
 class Memory(NamedTuple):
@@ -53,9 +54,18 @@ class DeviceReplay:
     priority_exponent: float | None = None
     """α >= 0 of prioritised sampling; None samples uniformly."""
 
+    sequence: int = 0
+    """L, steps of the sequences that are drawn; 0 draws windows."""
+
     def __post_init__(self) -> None:
         check_options(
-            "DeviceReplay", self.capacity, self.n_envs, self.n_step, self.gamma, self.priority_exponent
+            "DeviceReplay",
+            self.capacity,
+            self.n_envs,
+            self.n_step,
+            self.gamma,
+            self.priority_exponent,
+            self.sequence,
         )
 
     @property
@@ -106,14 +116,21 @@ class DeviceReplay:
         # writing would need a copy of the ring at every step. Barriers are taken out before that happens.
         once = jnp.minimum(memory.filled, 0) + 1
         steps = lax.fori_loop(0, once, write, memory.steps)
+        filled = jnp.minimum(memory.filled + 1, self.rows)
         tree = memory.tree
-        if tree is not None:
+        if tree is not None and self.sequence <= 1:
             tree = device_tree.assign_block(tree, first, self.n_envs, tree.largest)
+        elif tree is not None:
+            # what was written begins no sequence yet, and what was written L - 1 rows ago now does
+            tree = device_tree.assign_block(tree, first, self.n_envs, jnp.float32(0.0))
+            begins = (memory.position - self.sequence + 1) % self.rows * self.n_envs
+            value = jnp.where(filled >= self.sequence, tree.largest, 0.0)
+            tree = device_tree.assign_block(tree, begins, self.n_envs, value)
         following = memory.position + 1
         return memory._replace(
             steps=steps,
             position=jnp.where(following == self.rows, 0, following),
-            filled=jnp.minimum(memory.filled + 1, self.rows),
+            filled=filled,
             tree=tree,
         )
 
@@ -122,14 +139,30 @@ class DeviceReplay:
         return memory.filled * self.n_envs
 
     def sample(self, memory: Memory, bits: jax.Array) -> Sample:
-        """A batch by random `bits` (B,) uint32. The memory must hold a row: nothing here can look."""
+        """A batch by random `bits` (B,) uint32: windows, or sequences where this memory is made for them.
+
+        The memory must hold a row, or L of them: nothing here can look.
+        """
         if memory.tree is None:
-            size = self.size(memory)
+            size = self.size(memory) - max(0, self.sequence - 1) * self.n_envs
             index = (bits % size.astype(jnp.uint32)).astype(jnp.int32)
             probability = jnp.full(bits.shape, 1.0 / size, jnp.float32)
+            if self.sequence:  # counted from the oldest row
+                oldest = jnp.where(memory.filled == self.rows, memory.position, 0)
+                index = (index + oldest * self.n_envs) % (self.rows * self.n_envs)
         else:
             index, probability = device_tree.draw(memory.tree, bits)
-        return Sample(self._batch(memory, index), index, probability)
+        batch = self._sequences(memory, index) if self.sequence else self._batch(memory, index)
+        return Sample(batch, index, probability)
+
+    def _sequences(self, memory: Memory, index: jax.Array) -> Sequences:
+        steps, n = memory.steps, self.rows * self.n_envs
+        at = (index + jnp.arange(self.sequence, dtype=jnp.int32)[:, None] * self.n_envs) % n
+        fields = {
+            name: None if field is None else _take(field, index if name == "state" else at)
+            for name, field in steps._asdict().items()
+        }
+        return Sequences(**fields)
 
     def update_priorities(self, memory: Memory, index: jax.Array, priority: jax.Array) -> Memory:
         """Set the priorities of transitions; of duplicates the last counts.
@@ -165,23 +198,22 @@ class DeviceReplay:
     def _windows(self, memory: Memory, index: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """The last step (B,) of the window from each start, Σ γ^i r and γ^k."""
         steps, n = memory.steps, self.rows * self.n_envs
-        last, reward = index, _take(steps.reward, index)
-        discount = jnp.full(index.shape, self.gamma, jnp.float32)
-        if self.n_step == 1:
-            return last, reward, discount
-        following = (
-            memory.position - 1 - index // self.n_envs
-        ) % self.rows  # rows from the start to the newest
-        walks = ~_take(steps.ended, index)
-        for k in range(1, self.n_step):
-            walks = walks & (k <= following)
+
+        def later(k: Any) -> jax.Array:
             step = index + (k % self.rows) * self.n_envs
-            step = jnp.where(step < n, step, step - n)
-            last = jnp.where(walks, step, last)
-            reward = jnp.where(walks, reward + self.gamma**k * _take(steps.reward, step), reward)
-            discount = jnp.where(walks, self.gamma ** (k + 1), discount)
-            walks = walks & ~_take(steps.ended, step)
-        return last, reward, discount
+            return jnp.where(step < n, step, step - n)
+
+        # rows from the start to the newest
+        following = (memory.position - 1 - index // self.n_envs) % self.rows
+        k, reward, discount = n_step_window(
+            jnp,
+            self.n_step,
+            self.gamma,
+            following,
+            lambda k: _take(steps.reward, later(k)),
+            lambda k: _take(steps.ended, later(k)),
+        )
+        return (index if self.n_step == 1 else later(k)), reward, discount
 
 
 def _take(array: jax.Array, index: jax.Array) -> Any:

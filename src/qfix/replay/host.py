@@ -12,7 +12,7 @@ import numpy as np
 
 from qfix.errors import is_whole, option_error
 from qfix.replay import sum_tree
-from qfix.replay.batch import Batch, Sample, check_options, rows_for
+from qfix.replay.batch import Batch, Sample, Sequences, check_options, rows_for
 from qfix.replay.check import require, take_array, take_count
 from qfix.replay.frames import Frames
 from qfix.replay.pairs import Pairs
@@ -34,6 +34,8 @@ class HostReplay:
         folder: map the observations to files there, which are written anew; None keeps them in memory.
         frame_stack: k, where an observation is a stack of k frames: each frame is kept once.
         frames_first: whether the frames are its first axis, and not its last.
+        sequence: L, steps of the sequences that are drawn; 0 draws windows.
+        n_state: H, to keep with every step the state of the network that made it; 0 keeps none.
 
     Raises:
         OptionError: an option is out of range.
@@ -51,8 +53,10 @@ class HostReplay:
         folder: str | Path | None = None,
         frame_stack: int | None = None,
         frames_first: bool = False,
+        sequence: int = 0,
+        n_state: int = 0,
     ) -> None:
-        check_options("HostReplay", capacity, n_envs, n_step, gamma, priority_exponent)
+        check_options("HostReplay", capacity, n_envs, n_step, gamma, priority_exponent, sequence)
         shape, dtype = tuple(observation[0]), np.dtype(observation[1])
         _check_kept(shape, n_actions, frame_stack, frames_first)
         rows = rows_for(capacity, n_envs)
@@ -69,6 +73,8 @@ class HostReplay:
         self._fields = {name: self._steps[name].reshape(rows, n_envs) for name in STEP.names or ()}
         self._gammas = float(gamma) ** np.arange(n_step + 1)
         self._masks = None if n_actions is None else np.zeros((n, n_actions), np.bool_)
+        self._sequence = sequence
+        self._states = np.zeros((n, n_state), np.float32)
         self._exponent = priority_exponent
         self._nodes, self._begins = sum_tree.new_tree(1 if priority_exponent is None else n)
         self._largest = 1.0
@@ -88,6 +94,7 @@ class HostReplay:
         ended: Any,
         next_obs: Any,
         mask_next: Any = None,
+        state: Any = None,
     ) -> None:
         """Write one row, over the oldest when all are filled. New steps get the largest priority so far.
 
@@ -99,13 +106,14 @@ class HostReplay:
             ended: (N,) bool, terminated or truncated; what is terminated counts as ended.
             next_obs: (N, ...), the step's own.
             mask_next: (N, A) bool, if the memory keeps masks.
+            state: (N, H), if the memory keeps states.
 
         Raises:
             OptionError: a shape is not that of a row, or, with `frame_stack`, a stack does not follow from the last.
         """
         n, row = self._n_envs, self._position
         obs, next_obs = np.asarray(obs), np.asarray(next_obs)
-        self._check_row(obs, next_obs, mask_next, action, reward, terminated, ended)
+        self._check_row(obs, next_obs, mask_next, state, action, reward, terminated, ended)
         ended = np.logical_or(ended, terminated)
         self._observations.write(row, obs, next_obs, ended)
         fields = self._fields
@@ -115,10 +123,18 @@ class HostReplay:
         fields["ended"][row] = ended
         if self._masks is not None:
             self._masks[row * n : (row + 1) * n] = mask_next
-        if self._exponent is not None:
-            sum_tree.assign_block(self._nodes, self._begins, row * n, n, self._largest)
+        if state is not None:
+            self._states[row * n : (row + 1) * n] = state
         self._position = (row + 1) % self._rows
         self._filled = min(self._filled + 1, self._rows)
+        if self._exponent is not None:
+            # of sequences: what is written begins none yet, and what was written L - 1 rows ago now does
+            later = max(0, self._sequence - 1)
+            if later:
+                sum_tree.assign_block(self._nodes, self._begins, row * n, n, 0.0)
+            if self._filled > later:
+                begins = (row - later) % self._rows * n
+                sum_tree.assign_block(self._nodes, self._begins, begins, n, self._largest)
 
     def break_off(self, envs: np.ndarray) -> None:
         """Have episodes end, truncated, with the newest row: whoever adds the next has left off and begun anew.
@@ -133,26 +149,39 @@ class HostReplay:
             self._fields["ended"][newest] |= broken
 
     def sample(self, bits: np.ndarray) -> Sample:
-        """A batch by random `bits` (B,) uint32.
+        """A batch by random `bits` (B,) uint32: windows, or sequences where this memory is made for them.
 
         Raises:
-            OptionError: the memory is empty, or `bits` are not uint32.
+            OptionError: the memory is empty, or shorter than a sequence, or `bits` are not uint32.
         """
         bits = np.asarray(bits)
         if bits.dtype != np.uint32 or bits.ndim != 1 or not bits.size:
             remedy = "Draw them with rng.integers(1 << 32, size=B, dtype=np.uint32)."
             raise option_error("HostReplay.sample", "bits", "must be uint32 (B,)", bits.dtype, remedy)
-        if not self._filled:
-            raise option_error("HostReplay.sample", "size", "must be at least 1", 0, "Add a step first.")
-        n, size = len(bits), self.size
+        least = max(1, self._sequence)
+        if self._filled < least:
+            rule, remedy = f"must be at least {max(1, self._sequence * self._n_envs)}", "Add a step first."
+            raise option_error("HostReplay.sample", "size", rule, self.size, remedy)
+        n, size = len(bits), (self._filled - least + 1) * self._n_envs
         index, probability = np.empty(n, np.int32), np.empty(n, np.float32)
         if self._exponent is None:
             np.remainder(bits, np.uint32(size), out=index, casting="unsafe")
             probability.fill(1.0 / size)
+            if self._sequence:  # counted from the oldest row
+                oldest = self._position if self._filled == self._rows else 0
+                index = (index + np.int32(oldest * self._n_envs)) % np.int32(len(self._steps))
         else:
             sum_tree.draw(self._nodes, self._begins, bits, index, probability)
-        newest = (self._position - 1) % self._rows
-        ring = Ring(self._steps, self._gammas, self._n_envs, newest)
+        if self._sequence:
+            return Sample(self._sequences(index), index, probability)
+        drawn, obs, next_obs = self._gather(index, self._gammas)
+        mask = None if self._masks is None else self._masks[drawn.last]
+        return Sample(
+            Batch(obs, drawn.action, drawn.reward, drawn.discount, next_obs, mask), index, probability
+        )
+
+    def _gather(self, index: np.ndarray, gammas: np.ndarray) -> tuple[Drawn, np.ndarray, np.ndarray]:
+        n, newest = len(index), (self._position - 1) % self._rows
         drawn = Drawn(
             index,
             np.empty(n, np.int64),
@@ -160,11 +189,20 @@ class HostReplay:
             np.empty(n, np.float32),
             np.empty(n, np.float32),
         )
-        obs, next_obs = self._observations.gather(ring, drawn)
-        mask = None if self._masks is None else self._masks[drawn.last]
-        return Sample(
-            Batch(obs, drawn.action, drawn.reward, drawn.discount, next_obs, mask), index, probability
-        )
+        ring = Ring(self._steps, gammas, self._n_envs, newest)
+        return drawn, *self._observations.gather(ring, drawn)
+
+    def _sequences(self, index: np.ndarray) -> Sequences:
+        """Those that begin at `index` (B,)."""
+        at = index + np.arange(self._sequence, dtype=np.int32)[:, None] * np.int32(self._n_envs)
+        at = (at % np.int32(len(self._steps))).reshape(-1)
+        seen = self._gather(at, self._gammas[:2])[1:]
+        shape = (self._sequence, len(index))
+        obs, next_obs = (x.reshape(*shape, *x.shape[1:]) for x in seen)
+        steps = self._steps[at].reshape(shape)
+        mask = None if self._masks is None else self._masks[at].reshape(*shape, -1)
+        fields = {name: np.ascontiguousarray(steps[name]) for name in STEP.names or ()}
+        return Sequences(obs=obs, next_obs=next_obs, mask_next=mask, state=self._states[index], **fields)
 
     def update_priorities(self, index: Any, priority: Any) -> None:
         """Set the priorities of transitions; of duplicates the last counts.
@@ -201,6 +239,8 @@ class HostReplay:
         arrays |= self._observations.pack(self._filled)
         if self._masks is not None:
             arrays["mask_next"] = self._masks[:held]
+        if self._states.shape[1]:
+            arrays["states"] = self._states[:held]
         if self._exponent is not None:
             arrays |= {"priorities": self._nodes[:held], "largest": np.array(self._largest)}
         return arrays
@@ -221,8 +261,10 @@ class HostReplay:
         self._observations.check(arrays, position, filled, steps["ended"])
         if self._masks is not None:
             take_array(arrays, "mask_next", (held, self._masks.shape[1]), np.bool_)
+        if self._states.shape[1]:
+            take_array(arrays, "states", (held, self._states.shape[1]), np.float32)
         if self._exponent is not None:
-            self._check_priorities(arrays, held)
+            self._check_priorities(arrays, position, filled)
         left_over = set(arrays) - set(self.pack())
         require(not left_over, "arrays", "must hold nothing but what this memory packs", sorted(left_over))
 
@@ -231,6 +273,8 @@ class HostReplay:
             self._steps[name][:held] = array
         if self._masks is not None:
             self._masks[:held] = arrays["mask_next"]
+        if self._states.shape[1]:
+            self._states[:held] = arrays["states"]
         if self._exponent is not None:
             self._nodes[:] = 0.0
             self._nodes[:held] = arrays["priorities"]
@@ -238,15 +282,21 @@ class HostReplay:
             sum_tree.rebuild(self._nodes, self._begins)
         self._position, self._filled = position, filled
 
-    def _check_row(self, obs: np.ndarray, next_obs: np.ndarray, mask_next: Any, *fields: Any) -> None:
+    def _check_row(
+        self, obs: np.ndarray, next_obs: np.ndarray, mask_next: Any, state: Any, *fields: Any
+    ) -> None:
         mask = None if self._n_actions is None else (self._n_envs, self._n_actions)
+        n_state = self._states.shape[1]
+        kept = (self._n_envs, n_state) if n_state else None
         fits = obs.shape == next_obs.shape == self._obs_shape
         fits = fits and (None if mask_next is None else np.shape(mask_next)) == mask
+        fits = fits and (None if state is None else np.shape(state)) == kept
         if not fits or any(np.shape(field) != (self._n_envs,) for field in fields):
             rule = (
-                f"must be observations {self._obs_shape}, masks {mask} and (N,) fields with N={self._n_envs}"
+                f"must be observations {self._obs_shape}, masks {mask}, states {kept} and (N,) fields with "
+                f"N={self._n_envs}"
             )
-            shapes = [np.shape(x) for x in (obs, next_obs, *fields)] + [np.shape(mask_next)]
+            shapes = [np.shape(x) for x in (obs, next_obs, *fields)] + [np.shape(mask_next), np.shape(state)]
             remedy = "Give one step of every environment."
             raise option_error("HostReplay.add", "transition", rule, shapes, remedy)
 
@@ -258,12 +308,18 @@ class HostReplay:
             rule = f"must be in 0..{self._n_actions - 1}"
             require(least >= 0 and most < self._n_actions, "action", rule, (least, most))
 
-    def _check_priorities(self, arrays: dict[str, np.ndarray], held: int) -> None:
+    def _check_priorities(self, arrays: dict[str, np.ndarray], position: int, filled: int) -> None:
+        held = filled * self._n_envs
         largest = float(take_array(arrays, "largest", (), np.float64))
         require(1.0 <= largest <= MOST, "largest", f"must be in [1, {MOST}]", largest)
         given = take_array(arrays, "priorities", (held,), np.float64)
         fits = (given >= LEAST) & (given <= largest)
         rule = f"must be finite, at least {LEAST} and at most the largest"
+        if self._sequence > 1 and held:
+            age = (position - 1 - np.arange(filled)) % filled  # rows written since
+            late = np.repeat(age < self._sequence - 1, self._n_envs)
+            fits = np.where(late, given == 0.0, fits)
+            rule += ", and 0 where a sequence cannot begin yet"
         require(fits.all(), "priorities", rule, given[~fits][:8])
 
 

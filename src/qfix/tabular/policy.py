@@ -41,6 +41,9 @@ class TablePolicy:
         self.first_action = first_action
         self._rng = np.random.default_rng(0)
 
+    def reset(self) -> None:
+        """Nothing is remembered."""
+
     @classmethod
     def of(cls, blueprint: Blueprint, store: Dense | Sparse | Linear) -> TablePolicy:
         """The policy of a store as it is now."""
@@ -139,6 +142,9 @@ class BehaviourPolicy:
         self.greedy = greedy
         self._chances_of = chances_of
         self._rng = np.random.default_rng(0)
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
 
     @classmethod
     def of(cls, blueprint: Blueprint, agent: Agent) -> BehaviourPolicy:

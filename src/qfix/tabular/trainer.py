@@ -235,6 +235,7 @@ class TabularTrainer:
     metric_names = measure.NAMES
     learns_values = True
     counts_visits = True
+    remembers = False
     computed_with = ()
     value_scale = 1.0
     about: tuple[str, ...] = ()

@@ -11,10 +11,13 @@ from qfix.envs.jax import jax_env_of
 from qfix.envs.jax.acrobot import Acrobot
 from qfix.envs.jax.cart_pole import CartPole
 from qfix.envs.jax.finite import FiniteMDPEnv
+from qfix.envs.jax.lane import Lane
 from qfix.envs.jax.minatar import MinAtar
 from qfix.envs.jax.mountain_car import MountainCar
 from qfix.envs.jax.pendulum import Pendulum
+from qfix.envs.jax.rock_paper_scissors import RockPaperScissors
 from qfix.envs.jax.twins import TimeLimited
+from qfix.envs.lane import LaneRules
 from qfix.mdp import FiniteMDP
 
 
@@ -29,6 +32,10 @@ from qfix.mdp import FiniteMDP
         ("MountainCar-v0", {"goal_velocity": 0.01}, MountainCar(goal_velocity=0.01)),
         ("Acrobot-v1", {}, Acrobot()),
         ("Pendulum-v1", {"g": 9.81}, Pendulum(g=9.81)),
+        ("qfix/Lane-v0", {}, Lane()),
+        ("qfix/Lane-v0", {"speed": 12.0}, Lane(rules=LaneRules(speed=12.0))),
+        ("qfix/Lane-v0", {"max_episode_steps": 99}, Lane(99)),
+        ("qfix/RockPaperScissors-v0", {}, RockPaperScissors()),
         ("MountainCarContinuous-v0", {}, None),
         ("FrozenLake-v1", {}, None),
     ],
@@ -104,6 +111,7 @@ def test_an_environment_brings_its_own():
     "program",
     [
         "import qfix.envs.jax",
+        "import qfix, gymnasium; gymnasium.make('qfix/Lane-v0').reset(seed=0)",
         "import qfix.envs.jax, gymnasium; qfix.envs.jax.jax_env_of(gymnasium.make('FrozenLake-v1'), None)",
         "import qfix.envs.jax, qfix.envs.catalogue, qfix.envs; qfix.envs.register_worlds()",
     ],

@@ -7,6 +7,10 @@ their own. Finished episodes are handed over in a log of one row a step, which t
 An episode is a function of (seed, environment, episode): its starting state is drawn by the key of that folded
 with 0, and its t-th step by the key folded with t. The final observation of a step is what the step gave; what comes
 after a reset is kept apart from it.
+
+Seeds are programs of their own, one a core, where cores are what there is; on an accelerator all seeds are one program,
+mapped over them. Where the memory stands is the same for all of them and is not mapped: a row is written by one slice,
+and no branch becomes a choice between two memories.
 """
 
 from __future__ import annotations
@@ -20,11 +24,12 @@ import numpy as np
 
 from qfix.deep.acting import Chance, act, chances_at
 from qfix.deep.data import Replay, Rollout, Steps
-from qfix.deep.learner import Learner, Rates, Setup, learned_reward, priorities_of
+from qfix.deep.learner import Learner, Rates, Setup, learned_reward
+from qfix.deep.recurrence import learned, priorities_of
 from qfix.deep.streams import LEARN, WEIGHTS, episode_keys, seed_words, stream
 from qfix.envs.jax.protocol import JaxEnv
 from qfix.replay.batch import Transition
-from qfix.replay.device import DeviceReplay
+from qfix.replay.device import DeviceReplay, Memory
 from qfix.replay.priorities import importance_weights
 
 Array = Any
@@ -42,6 +47,7 @@ class Worlds(NamedTuple):
     steps: Array  # (N,) int32 steps in it
     total: Array  # (N,) float32 return of it so far
     lost: Array  # (N,) float32 what rounding has taken from it (Kahan 1965)
+    mind: Array  # (N, H) float32 state of the network before it sees the observation; H = 0 where it has none
 
 
 class Carry(NamedTuple):
@@ -56,7 +62,7 @@ class Carry(NamedTuple):
 
 
 class DeviceDriver:
-    """Trains one seed at a time on environments in JAX.
+    """Trains seeds on environments in JAX, one at a time or together.
 
     Args:
         setup: options and network.
@@ -75,14 +81,18 @@ class DeviceDriver:
         self.first_learning = 0
         if isinstance(self.data, Replay):
             d = self.data
-            self._replay = DeviceReplay(d.capacity, self.n_envs, d.n_step, config.gamma, d.priority_exponent)
-            # at the end of the unit after which so many steps have been made
-            self.first_learning = max(0, -(-d.starts // self.unit_steps) - 1)
+            self._replay = DeviceReplay(
+                d.capacity, self.n_envs, d.n_step, config.gamma, d.priority_exponent, d.rows
+            )
+            self.first_learning = d.first_learning(self.n_envs)
         self.most_units = max(1, min(_MOST_UNITS, _LOG_ROWS // self.unit_steps))
         self._run = {
             learning: jax.jit(partial(self._units, learning=learning), donate_argnums=0)
             for learning in (False, True)
         }
+        self.together = jax.default_backend() != "cpu"
+        """Whether seeds are trained together."""
+        self._together: dict[tuple[int, bool], Any] = {}
         self._start = jax.jit(self._begin)
 
     @property
@@ -113,6 +123,45 @@ class DeviceDriver:
         carry, log = self._run[learning](carry, np.int32(first), np.int32(units), padded)
         return carry, np.asarray(log)[: units * self.data.steps]
 
+    def advance_together(
+        self, carries: list[Carry], first: int, units: int, rates: np.ndarray
+    ) -> tuple[list[Carry], np.ndarray]:
+        """`advance` of several seeds that have made as many units; the log has an axis of seeds in front."""
+        padded = np.zeros((self.most_units, 3), np.float32)
+        padded[:units] = rates
+        learning = first >= self.first_learning
+        after, log = self._run_together(len(carries), learning)(
+            carries, np.int32(first), np.int32(units), padded
+        )
+        return after, np.asarray(log)[:, : units * self.data.steps]
+
+    def _run_together(self, n_seeds: int, learning: bool) -> Any:
+        """The program of so many seeds, compiled once."""
+        key = n_seeds, learning
+        if key not in self._together:
+            self._together[key] = self._mapped(n_seeds, learning)
+        return self._together[key]
+
+    def _mapped(self, n_seeds: int, learning: bool) -> Any:
+        memory: Any = 0 if self._replay is None else Memory(0, None, None, 0)  # type: ignore[arg-type]
+        mapped = Carry(0, 0, memory, 0, 0, 0)  # type: ignore[arg-type]
+        units = jax.vmap(partial(self._units, learning=learning), (mapped, None, None, None), (mapped, 0))
+
+        def run(carries: list[Carry], *rest: Any) -> tuple[list[Carry], Array]:
+            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *carries)
+            if self._replay is not None:
+                stacked = stacked._replace(memory=_standing(stacked.memory, carries[0].memory))
+            after, log = units(stacked, *rest)
+            alone = []
+            for i in range(n_seeds):
+                one = jax.tree.map(lambda x: x[i] if jnp.ndim(x) else x, after)  # noqa: B023 - called at once
+                if self._replay is not None:
+                    one = one._replace(memory=_standing(one.memory, after.memory))
+                alone.append(one)
+            return alone, log
+
+        return jax.jit(run, donate_argnums=0)
+
     # What is compiled
 
     def _begin(self, words: Array) -> Carry:
@@ -121,13 +170,22 @@ class DeviceDriver:
         episode = jnp.zeros(n, jnp.int32)
         state, obs = self._reset(words, episode)
         nothing = jnp.zeros(n, jnp.float32)
-        worlds = Worlds(state, self._kept(obs), episode, jnp.zeros(n, jnp.int32), nothing, nothing)
+        mind = jnp.zeros((n, setup.network.n_state), jnp.float32)
+        worlds = Worlds(state, self._kept(obs), episode, jnp.zeros(n, jnp.int32), nothing, nothing, mind)
         size = self.data.batch_size
         memory: Any = ()
         if self._replay is not None:
             flag = jnp.zeros(n, bool)
             memory = self._replay.start(
-                Transition(worlds.obs, jnp.zeros(n, jnp.int32), nothing, flag, flag, worlds.obs)
+                Transition(
+                    worlds.obs,
+                    jnp.zeros(n, jnp.int32),
+                    nothing,
+                    flag,
+                    flag,
+                    worlds.obs,
+                    state=self._remembered(worlds),
+                )
             )
         return Carry(words, learner, memory, worlds, setup.blank_report(size), jnp.float32(0))
 
@@ -140,6 +198,10 @@ class DeviceDriver:
     def _kept(self, obs: Array) -> Array:
         given = self.setup.network.given
         return obs.reshape((self.n_envs, *given.shape)).astype(given.dtype)
+
+    def _remembered(self, worlds: Worlds) -> Array | None:
+        """The states of the network, as the memory keeps them."""
+        return worlds.mind if self.setup.network.n_state else None
 
     def _units(
         self, carry: Carry, first: Array, units: Array, rates: Array, *, learning: bool
@@ -164,7 +226,7 @@ class DeviceDriver:
 
         def step(t: Array, both: tuple[Carry, Array]) -> tuple[Carry, Array]:
             carry, log = both
-            carry, step, row, _ = self._step(carry, rates, jax.tree.map(lambda x: x[t], chances))
+            carry, step, row, *_ = self._step(carry, rates, jax.tree.map(lambda x: x[t], chances))
             carry = carry._replace(memory=replay.add(carry.memory, step))
             return carry, jax.lax.dynamic_update_index_in_dim(log, row, i * data.steps + t, 0)
 
@@ -175,17 +237,17 @@ class DeviceDriver:
         def learn(g: Array, carry: Carry) -> Carry:
             key = stream(carry.words, LEARN, number * data.gradient_steps + g)
             draw_key, update_key = jax.random.split(key)
-            bits = jax.random.bits(draw_key, (data.batch_size,), jnp.uint32)
-            batch, index, chance = replay.sample(carry.memory, bits)
-            weight = jnp.ones(data.batch_size)
+            bits = jax.random.bits(draw_key, (data.draws,), jnp.uint32)
+            drawn, index, chance = replay.sample(carry.memory, bits)
+            weight = jnp.ones(data.draws)
             if data.priority_exponent is not None:
                 weight = importance_weights(chance, replay.size(carry.memory), rates.beta)
-            learner, report = self._algorithm.update(
-                self.setup, carry.learner, batch, weight, rates, update_key
+            learner, report = learned(
+                self._algorithm, self.setup, carry.learner, drawn, weight, rates, update_key
             )
             memory = carry.memory
             if data.priority_exponent is not None:
-                priority = priorities_of(jnp, report.td_error)
+                priority = priorities_of(jnp, report.td_error, data.draws)
                 memory = replay.update_priorities(memory, index, priority)
             return carry._replace(learner=learner, memory=memory, report=report)
 
@@ -197,14 +259,16 @@ class DeviceDriver:
         length, algorithm, setup = self.data.steps, self._algorithm, self.setup
         gamma = np.float32(setup.config.gamma)
 
+        mind = carry.worlds.mind
+
         def step(carry: Carry, chance: Chance) -> tuple[Carry, Any]:
             before = carry.worlds.obs
-            carry, made, row, q = self._step(carry, rates, chance)
+            carry, made, row, q, behind = self._step(carry, rates, chance)
             cut = made.ended & ~made.terminated
             final = jax.lax.cond(
                 jnp.any(cut),
                 lambda: jnp.where(
-                    cut, algorithm.bootstrap(setup, carry.learner, made.next_obs, None), 0.0
+                    cut, algorithm.bootstrap(setup, carry.learner, made.next_obs, None, behind), 0.0
                 ).astype(jnp.float32),
                 lambda: jnp.zeros(self.n_envs, jnp.float32),
             )
@@ -221,10 +285,11 @@ class DeviceDriver:
             return carry, (column, row)
 
         carry, (columns, rows) = jax.lax.scan(step, carry, self._chances(carry, number))
-        last = algorithm.bootstrap(setup, carry.learner, carry.worlds.obs, None)
+        worlds = carry.worlds
+        last = algorithm.bootstrap(setup, carry.learner, worlds.obs, None, worlds.mind)
         key = stream(carry.words, LEARN, number)
         learner, report = algorithm.update(
-            setup, carry.learner, Steps(**columns, value_last=last, mask=None), rates, key
+            setup, carry.learner, Steps(**columns, value_last=last, mask=None, state=mind), rates, key
         )
         log = jax.lax.dynamic_update_slice_in_dim(log, rows, i * length, 0)
         return carry._replace(learner=learner, report=report), log
@@ -235,12 +300,14 @@ class DeviceDriver:
         counts = number * length + jnp.arange(length, dtype=jnp.int32)
         return chances_at(carry.words, counts, self.n_envs)
 
-    def _step(self, carry: Carry, rates: Rates, chance: Chance) -> tuple[Carry, Transition, Array, Array]:
-        """One step of every environment: the seed afterwards, what happened, a row of the log, and the values that
-        the actions were chosen by."""
+    def _step(
+        self, carry: Carry, rates: Rates, chance: Chance
+    ) -> tuple[Carry, Transition, Array, Array, Array]:
+        """One step of every environment: the seed afterwards, what happened, a row of the log, the values that the
+        actions were chosen by, and the states of the network behind them."""
         setup, worlds, env = self.setup, carry.worlds, self._env
         learner = setup.seen(carry.learner, worlds.obs)
-        action, q = act(setup, learner, worlds.obs, None, rates, chance)
+        action, q, behind = act(setup, learner, worlds.obs, None, worlds.mind, rates, chance)
         keys = jax.vmap(jax.random.fold_in)(episode_keys(carry.words, worlds.episode), worlds.steps + 1)
         made = jax.vmap(env.step)(worlds.state, setup.actions.applied(jnp, action), keys)
         steps = worlds.steps + 1
@@ -264,11 +331,15 @@ class DeviceDriver:
             jnp.where(ended, 0, steps),
             jnp.where(ended, 0.0, total),
             jnp.where(ended, 0.0, lost),
+            jnp.where(ended[:, None], 0.0, behind),
         )
         row = jnp.stack([total, jnp.where(ended, steps, 0).astype(jnp.float32)], axis=-1)
-        step = Transition(worlds.obs, action, reward, terminated, ended, following)
+        step = Transition(
+            worlds.obs, action, reward, terminated, ended, following, state=self._remembered(worlds)
+        )
         largest = jnp.maximum(carry.largest_reward, jnp.max(jnp.abs(reward)))
-        return carry._replace(learner=learner, worlds=after, largest_reward=largest), step, row, q
+        carry = carry._replace(learner=learner, worlds=after, largest_reward=largest)
+        return carry, step, row, q, behind
 
     def _with_fresh(
         self, words: Array, ended: Array, episode: Array, state: Any, obs: Array
@@ -280,6 +351,11 @@ class DeviceDriver:
             return jnp.where(ended.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
 
         return jax.tree.map(begun, fresh, state), begun(self._kept(first_obs), obs)
+
+
+def _standing(memory: Memory, other: Memory) -> Memory:
+    """A memory that stands where another does."""
+    return memory._replace(position=other.position, filled=other.filled)
 
 
 def summed(total: Array, lost: Array, more: Array) -> tuple[Array, Array]:

@@ -23,10 +23,11 @@ import numpy as np
 from qfix.deep.acting import act, chances_at
 from qfix.deep.data import Replay, Rollout, Steps
 from qfix.deep.drivers.bundle import Bundle, Wrapped
-from qfix.deep.learner import Learner, Rates, Setup, learned_reward, priorities_of
+from qfix.deep.learner import Learner, Rates, Setup, learned_reward
 from qfix.deep.memory import HostMemory, stacked_frames
 from qfix.deep.observations import Codec
 from qfix.deep.policy_network import PolicyNetwork
+from qfix.deep.recurrence import learned, priorities_of
 from qfix.deep.streams import LEARN, WEIGHTS, seed_words, stream
 from qfix.envs.live_world import LiveWorld, digest, fault_at
 from qfix.envs.time_limit import TimeLimit
@@ -58,9 +59,13 @@ class Mind(NamedTuple):
 
     learner: Learner
     report: Any  # of the last gradient step
-    bits: Array  # (B,) uint32 for the next draw from the memory
+    bits: Array  # (draws,) uint32 for the next draw from the memory
     action: Array  # (N, ...) the next actions, as they are learned from
     q: Array  # (N, A) values they were chosen by, or (N, 1) log-probabilities
+    before: (
+        Array  # (N, H) float32 state of the network before it saw what they were chosen at; H = 0 without one
+    )
+    behind: Array  # (N, H) and after it
 
 
 @dataclass
@@ -126,7 +131,7 @@ class HostDriver:
         self.first_learning = 0
         self.memory: HostMemory | None = None
         if isinstance(self.data, Replay):
-            self.first_learning = max(0, -(-self.data.starts // self.unit_steps) - 1)
+            self.first_learning = self.data.first_learning(self.n_envs)
             self.memory = HostMemory(
                 config.owner,
                 self.data,
@@ -143,6 +148,7 @@ class HostDriver:
         self._bits = self.bundle.reader(lambda mind: mind.bits)
         self.action = self.bundle.reader(lambda mind: mind.action)
         self._q = self.bundle.reader(lambda mind: mind.q)
+        self._before = self.bundle.reader(lambda mind: mind.before)
         if isinstance(self.data, Replay):
             self._td_error = self.bundle.reader(lambda mind: mind.report.td_error)
 
@@ -155,11 +161,17 @@ class HostDriver:
         self._wrap = jax.jit(wrap)
         self._begin = jax.jit(lambda words: wrap(self._first_mind(words)))
         self._act = program(self._acting)
+        self._back = program(lambda mind: mind._replace(behind=mind.before))
         self._learn = program(self._learning)
         self._learn_and_act = program(self._learning_and_acting)
         if isinstance(self.data, Rollout):
-            self._value = jax.jit(lambda mind, *seen: algorithm.bootstrap(setup, unwrap(mind).learner, *seen))
+            self._value = jax.jit(lambda mind, *seen: self._valued(unwrap(mind), *seen))
             self._learn_rollout = program(self._learning_from_rollout)
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether the network has a state."""
+        return self.setup.network.n_state > 0
 
     @property
     def unit_steps(self) -> int:
@@ -216,6 +228,8 @@ class HostDriver:
                     stepping.begin()
                     count = np.uint32(first * self.data.steps)
                     limit.paused = True
+                    if self.is_recurrent:  # where an episode goes on, its last observation is seen once more
+                        state.mind = self._back(state.mind)
                     state.mind = self._act(state.mind, *stepping.seen, rates[0], state.words, count)
                     limit.paused = False
                     state.held.ready[0] = True
@@ -258,7 +272,8 @@ class HostDriver:
         for t in range(data.steps):
             made = stepping.step()
             limit.paused = True
-            memory.add(*made)
+            before = self._before(state.mind) if self.is_recurrent else None
+            memory.add(*made, state=before)
             last = t == data.steps - 1
             if not (last and learning):
                 now = rates[1] if last else rates[0]
@@ -285,7 +300,7 @@ class HostDriver:
                 state.held.ready[0] = True
             if prioritised:
                 error = self._td_error(state.mind)
-                memory.update_priorities(sample.index, priorities_of(np, error))
+                memory.update_priorities(sample.index, priorities_of(np, error, data.draws))
         limit.paused = False
 
     def _rollout_unit(self, state: HostState, stepping: _Stepping, number: int, rates: np.ndarray) -> None:
@@ -293,6 +308,7 @@ class HostDriver:
         rows: dict[str, list[np.ndarray]] = {}
         seen = self._rollout
         stepping.move_to(seen[0])
+        before = self._before(state.mind).copy()
         for t in range(length):
             mask, q = held.mask.copy(), self._q(state.mind).copy()
             step = stepping.step(seen[t + 1] if t < length - 1 else None)
@@ -301,7 +317,7 @@ class HostDriver:
             cut = ended & ~terminated
             final = np.zeros(n, np.float32)
             if cut.any():
-                value = np.asarray(self._value(state.mind, final_obs, mask_next))
+                value = np.asarray(self._value(state.mind, final_obs, mask_next, None))
                 final = np.where(cut, value, final)
             discount = self._gamma * (1.0 - terminated.astype(np.float32))
             column = {
@@ -327,7 +343,7 @@ class HostDriver:
         last = self._value(state.mind, *stepping.seen)
         state.mind = self._learn_rollout(
             state.mind,
-            Steps(seen, **columns, value_last=last),
+            Steps(seen, **columns, value_last=last, state=before),
             rates,
             state.words,
             np.uint32(number),
@@ -340,7 +356,8 @@ class HostDriver:
 
     @cached_property
     def _ones(self) -> np.ndarray:
-        return np.ones(self.data.batch_size, np.float32)
+        assert isinstance(self.data, Replay)
+        return np.ones(self.data.draws, np.float32)
 
     @cached_property
     def _rollout(self) -> np.ndarray:
@@ -356,28 +373,42 @@ class HostDriver:
         action = jnp.zeros((n, *self.actions.shape), self.actions.dtype)
         q = jnp.zeros((n, 1 if isinstance(self.setup.network, PolicyNetwork) else self._n_actions))
         first_draw = self.first_learning * getattr(self.data, "gradient_steps", 1)
-        return Mind(
-            learner, self.setup.blank_report(size), self._bits_of(words, jnp.uint32(first_draw)), action, q
-        )
+        bits = self._bits_of(words, jnp.uint32(first_draw))
+        blank = jnp.zeros((n, self.setup.network.n_state))
+        return Mind(learner, self.setup.blank_report(size), bits, action, q, blank, blank)
 
     def _bits_of(self, words: Array, draw: Array) -> Array:
         draw_key, _ = jax.random.split(stream(words, LEARN, draw))
-        return jax.random.bits(draw_key, (self.data.batch_size,), jnp.uint32)
+        return jax.random.bits(draw_key, (getattr(self.data, "draws", 1),), jnp.uint32)
 
     def _acting(
-        self, mind: Mind, obs: Array, mask: Array | None, rates: Array, words: Array, count: Array
+        self,
+        mind: Mind,
+        obs: Array,
+        mask: Array | None,
+        fresh: Array | None,
+        rates: Array,
+        words: Array,
+        count: Array,
     ) -> Mind:
         learner = self.setup.seen(mind.learner, obs)
         chance = jax.tree.map(lambda x: x[0], chances_at(words, count[None], self.n_envs))
-        action, q = act(self.setup, learner, obs, mask, Rates(*rates), chance)
-        return mind._replace(learner=learner, action=action, q=q)
+        before = _begun(mind.behind, fresh)
+        action, q, behind = act(self.setup, learner, obs, mask, before, Rates(*rates), chance)
+        return mind._replace(learner=learner, action=action, q=q, before=before, behind=behind)
+
+    def _valued(self, mind: Mind, obs: Array, mask: Array | None, fresh: Array | None) -> Array:
+        """(N,) what observations are worth that follow on what the actions were chosen at."""
+        state = _begun(mind.behind, fresh)
+        value: Array = self._algorithm.bootstrap(self.setup, mind.learner, obs, mask, state)
+        return value
 
     def _learning(
         self, mind: Mind, batch: Any, weight: Array, rates: Array, words: Array, draw: Array
     ) -> Mind:
         _, key = jax.random.split(stream(words, LEARN, draw))
         now = Rates(*rates[0])
-        learner, report = self._algorithm.update(self.setup, mind.learner, batch, weight, now, key)
+        learner, report = learned(self._algorithm, self.setup, mind.learner, batch, weight, now, key)
         return mind._replace(learner=learner, report=report, bits=self._bits_of(words, draw + 1))
 
     def _learning_and_acting(
@@ -390,10 +421,11 @@ class HostDriver:
         draw: Array,
         obs: Array,
         mask: Array | None,
+        fresh: Array | None,
         count: Array,
     ) -> Mind:
         mind = self._learning(mind, batch, weight, rates, words, draw)
-        return self._acting(mind, obs, mask, rates[1], words, count)
+        return self._acting(mind, obs, mask, fresh, rates[1], words, count)
 
     def _learning_from_rollout(
         self,
@@ -404,12 +436,18 @@ class HostDriver:
         number: Array,
         obs: Array,
         mask: Array | None,
+        fresh: Array | None,
         count: Array,
     ) -> Mind:
         key = stream(words, LEARN, number)
         learner, report = self._algorithm.update(self.setup, mind.learner, steps, Rates(*rates[0]), key)
         mind = mind._replace(learner=learner, report=report)
-        return self._acting(mind, obs, mask, rates[1], words, count)
+        return self._acting(mind, obs, mask, fresh, rates[1], words, count)
+
+
+def _begun(state: Array, fresh: Array | None) -> Array:
+    """States (N, H) of the network, blank where an episode begins; None: nowhere."""
+    return state if fresh is None else jnp.where(fresh[:, None], 0.0, state)
 
 
 class _Stepping:
@@ -436,9 +474,12 @@ class _Stepping:
         self.limit: Any = None
 
     @property
-    def seen(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """What the next actions are chosen at, and the actions allowed there."""
-        return self.obs, self._held.mask if self._driver._has_masks else None
+    def seen(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+        """What the next actions are chosen at, the actions allowed there, and, for a network with a state, where an
+        episode begins."""
+        driver = self._driver
+        mask = self._held.mask if driver._has_masks else None
+        return self.obs, mask, self._held.steps == 0 if driver.is_recurrent else None
 
     def begin(self) -> None:
         """Reset what is not in the middle of an episode."""
@@ -463,7 +504,7 @@ class _Stepping:
             raise self._fault(i, fault, stepped) from fault
         world.actions, world.running = world.no_actions(), True
 
-    def step(self, place: np.ndarray | None = None) -> tuple[Any, ...]:
+    def step(self, place: np.ndarray | None = None) -> tuple[Any, Any, Any, Any, Any, Any, Any]:
         """One step of every environment with the actions held.
 
         Args:

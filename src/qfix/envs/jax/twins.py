@@ -84,14 +84,19 @@ _TWINS = {
         {"max_speed": 8, "max_torque": 2.0, "dt": 0.05, "m": 1.0, "l": 1.0},
         {"g": "g"},
     ),
+    "qfix.envs.lane:Lane": _Twin("qfix.envs.jax.lane:Lane", {}, {"rules": "rules"}),
+    "qfix.envs.rock_paper_scissors:RockPaperScissors": _Twin(
+        "qfix.envs.jax.rock_paper_scissors:RockPaperScissors", {}, {}
+    ),
 }
 
 
 def jax_env_of(env: gymnasium.Env[Any, Any], model: FiniteMDP | None) -> JaxEnv | None:
     """The twin of an environment: same spaces, starts, dynamics and rewards, as pure functions on the device.
 
-    It is the first of: the environment's own `jax_env`; the twin of a classic-control environment of Gymnasium that has
-    the parameters the twin is written with; `model` as a `FiniteMDPEnv`.
+    It is the first of: the environment's own `jax_env`; the twin in the table, of a world of qfix without a finite
+    model or of a classic-control environment of Gymnasium that has the parameters the twin is written with; `model` as
+    a `FiniteMDPEnv`.
 
     Args:
         env: with its wrappers. One that may change what is seen (any but TimeLimit, OrderEnforcing, PassiveEnvChecker
