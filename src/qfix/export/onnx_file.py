@@ -20,8 +20,8 @@ def to_onnx(source: Any, path: str | Path, *, seed: int | None = None, force: bo
 
         observation (batch, ...)  ->  action_values (batch, A),  action (batch,) = start + argmax_a action_values
 
-    Of a policy that was learned directly it is outputs (batch, n), what its distribution is made of, and the likeliest action
-    (batch, ...) in the type and shape of its space.
+    Of a policy that was learned directly it is outputs (batch, n), what its distribution is made of, and the likeliest
+    action (batch, ...) in the type and shape of its space.
 
     Of a recurrent network also state (batch, H) -> state_after (batch, H): zeros where an episode begins, and then what
     came out of the step before.
