@@ -112,7 +112,7 @@ def test_a_bad_name_is_answered_with_the_nearest():
 
 def test_spaces_that_do_not_fit_are_named_with_a_remedy():
     with pytest.raises(qfix.SpaceError, match="must be Discrete"):
-        qfix.train("Pendulum-v1")
+        qfix.train("Pendulum-v1", "dqn")
     with pytest.raises(qfix.SpaceError, match="tile_range="):
         qfix.train("CartPole-v1", "sarsa_lambda")
 
@@ -233,6 +233,10 @@ def test_a_fault_carries_the_run_and_keeps_it(tmp_path, monkeypatch):
 def test_the_observation_space_decides():
     assert choose_algorithm(gymnasium.spaces.Discrete(3)) == "q_learning"
     assert choose_algorithm(gymnasium.spaces.Box(0, 1, (2,))) == "dqn"
+    box = gymnasium.spaces.Box(0, 1, (2,))
+    assert choose_algorithm(box, gymnasium.spaces.Discrete(2)) == "dqn"
+    for actions in (box, gymnasium.spaces.MultiDiscrete([2, 3]), gymnasium.spaces.MultiBinary(2)):
+        assert choose_algorithm(gymnasium.spaces.Discrete(4), actions) == "ppo"
 
 
 def test_a_model_is_known_through_wrappers_that_change_nothing():

@@ -41,6 +41,9 @@ ALGORITHMS: dict[str, Algorithm] = {
         "deep_sarsa": "SARSA with a network, replay and a target network",
         "deep_expected_sarsa": "expected SARSA with a network, replay and a target network",
         "pqn": "parallel Q-learning: many environments, no replay, no target network",
+        "reinforce": "policy gradient from whole returns, with a baseline",
+        "a2c": "a policy and its critic, one gradient step from a short rollout",
+        "ppo": "a policy and its critic, several clipped epochs over a rollout",
     }.items()
 }
 

@@ -38,6 +38,13 @@ _ELSEWHERE = {
     "discount_factor": ("gamma",),
     "exploration": ("epsilon",),
     "n_envs": ("num_envs",),
+    "n_steps": ("num_steps",),
+    "n_epochs": ("num_epochs",),
+    "gae_lambda": ("lambda_",),
+    "clip_range": ("clip_high",),
+    "clip_range_vf": ("value_clip",),
+    "ent_coef": ("entropy_coefficient",),
+    "vf_coef": ("value_coefficient",),
     "net_arch": ("hidden",),
     "total_timesteps": ("total_steps",),
     "steps": ("total_steps",),
@@ -58,8 +65,13 @@ _OF_TRAIN = (
 # Algorithms and models
 
 
-def choose_algorithm(space: gymnasium.Space[Any]) -> str:
-    """The default algorithm for an observation space: Q-learning in a table where it is discrete, else DQN."""
+def choose_algorithm(space: gymnasium.Space[Any], actions: gymnasium.Space[Any] | None = None) -> str:
+    """The default algorithm for the spaces of observations and, if given, actions.
+
+    Q-learning in a table where observations are discrete, else DQN; PPO where actions are no single number.
+    """
+    if actions is not None and not isinstance(actions, gymnasium.spaces.Discrete):
+        return "ppo"
     parts = [space]
     while parts:
         part = parts.pop()

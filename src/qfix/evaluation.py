@@ -18,6 +18,8 @@ LONGEST_EPISODE = 10_000  # steps after which an evaluated episode without a tim
 MASK = "action_mask"
 """What the info of an environment calls the actions that are allowed."""
 
+_UNBOUNDED = 1e10  # wide as that, a range is none
+
 Kind = Literal["greedy", "exploratory"]
 
 
@@ -73,13 +75,12 @@ class Evaluation:
 
 
 class RandomPolicy:
-    """Every action of a discrete space with the same probability."""
+    """Every action with the same probability; of a Box without bounds, normal numbers beyond the one there is."""
 
     takes_masks = True
 
     def __init__(self, action_space: gymnasium.Space[Any], seed: int = 0) -> None:
-        assert isinstance(action_space, gymnasium.spaces.Discrete)
-        self._space = action_space
+        self._space: Any = action_space
         self._rng = np.random.default_rng(seed)
 
     def reset(self) -> None:
@@ -91,9 +92,11 @@ class RandomPolicy:
         deterministic: bool = True,
         rng: np.random.Generator | None = None,
         action_mask: Any = None,
-    ) -> int:
+    ) -> Any:
         """Any action that is allowed; also where it is asked to be deterministic, for that is what this policy is."""
         source = self._rng if rng is None else rng
+        if not isinstance(self._space, gymnasium.spaces.Discrete):
+            return _sample(self._space, source, action_mask)
         if action_mask is None:
             return int(self._space.start + source.integers(self._space.n))
         return int(self._space.start + source.choice(np.flatnonzero(action_mask)))
@@ -101,6 +104,23 @@ class RandomPolicy:
     def probabilities(self, obs: Any) -> np.ndarray:
         """(A,) equal numbers."""
         return np.full(int(self._space.n), 1.0 / int(self._space.n))
+
+
+def _sample(space: Any, rng: np.random.Generator, mask: Any) -> np.ndarray:
+    """An action that is an array, drawn by a stream of the caller's: an action space has one of its own."""
+    if isinstance(space, gymnasium.spaces.Box):
+        low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+        bounded = np.isfinite(low) & np.isfinite(high) & (high - low < _UNBOUNDED)
+        with np.errstate(invalid="ignore", over="ignore"):
+            inside = np.where(bounded, low + (high - low) * rng.random(space.shape), 0.0)
+        drawn = np.where(bounded, inside, rng.standard_normal(space.shape))
+        return np.clip(drawn, low, high).astype(space.dtype)
+    numbers = isinstance(space, gymnasium.spaces.MultiDiscrete)
+    sizes = np.ravel(space.nvec) if numbers else np.full(np.prod(space.shape), 2)
+    known = np.ones(int(sizes.sum()), bool) if mask is None else np.asarray(mask, bool)
+    parts = np.split(known, np.cumsum(sizes)[:-1])
+    drawn = np.array([rng.choice(np.flatnonzero(part)) for part in parts]).reshape(space.shape)
+    return (drawn + getattr(space, "start", 0)).astype(space.dtype)
 
 
 def evaluate_exactly(

@@ -132,7 +132,7 @@ def train(
         raise option_error("train", "track", "needs a folder to keep the run in", track, "Give out='runs/x'.")
     make = env_maker(env, env_kwargs, len(seed_list))
     made = env if isinstance(env, gymnasium.Env) else make()
-    name = algorithm or choose_algorithm(made.observation_space)
+    name = algorithm or choose_algorithm(made.observation_space, made.action_space)
     config = make_config(name, {**preset(made.spec.id if made.spec else None, name), **options})
     model = model_for(made, config.gamma, driver)
     trainer = trainer_class(name)(

@@ -35,6 +35,20 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "batch_size": 128,
         "epsilon": "Linear(1, 0.05, 60_000)",
     },
+    ("Pendulum-v1", "ppo"): {
+        "gamma": 0.9,
+        "learning_rate": "Linear(1e-3, 1e-4, 500_000)",
+    },
+    ("qfix/RockPaperScissors-v0", "ppo"): {"learning_rate": "Linear(1e-3, 1e-5, 300_000)"},
+    ("LunarLander-v3", "ppo"): {
+        "num_steps": 256,
+        "gamma": 0.995,
+        "num_minibatches": 16,
+        "num_epochs": 8,
+        "learning_rate": "Linear(1e-3, 1e-4, 1_000_000)",
+        "entropy_coefficient": 0.01,
+        "normalize_rewards": True,
+    },
 } | {
     # after the settings of PQN's authors for these games (Gallici et al. 2025), with half as many environments, and a
     # learning rate and an epsilon as they are by default

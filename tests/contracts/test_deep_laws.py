@@ -20,6 +20,7 @@ from deep.running import (
     quick_compilation,  # noqa: F401 - a fixture
     shared_trainer,
 )
+from qfix.deep import measure
 
 PARTS = (31, 182, 108)
 TOTAL = sum(PARTS)
@@ -31,10 +32,17 @@ WORLD = {  # deterministic where drivers are compared
     "deep_sarsa": "gallery",
     "deep_expected_sarsa": "gallery",
     "normalised": "cart",
+    "reinforce": "certain",
+    "a2c": "certain",
+    "ppo": "certain",
+    "gaussian": "steered",
+    "squashed": "steered",
+    "multi": "numbers",
     "recurrent": "certain",
     "recurrent_pqn": "certain",
 }
-COMPARED = [case for case, world in WORLD.items() if world == "certain"]
+COMPARED = [case for case, world in WORLD.items() if world in ("certain", "steered", "numbers")]
+WITHOUT_MEMORY = ("pqn", "recurrent_pqn", "reinforce", "a2c", "ppo", "gaussian", "squashed", "multi")
 
 
 def copied(arrays):
@@ -51,6 +59,16 @@ def of_seed(arrays, place, as_place=0):
     """The arrays of one seed, as another's."""
     mine = {k: a for k, a in arrays.items() if k.startswith(f"{place}.")}
     return {f"{as_place}.{k.partition('.')[2]}": a for k, a in mine.items()}
+
+
+def values_of(trainer, state, seed):
+    """What was learned: of every state that is numbered, else of some observations."""
+    if trainer.metric_names == measure.NAMES:
+        return trainer.action_values(state, seed)
+    policy, space = trainer.policy(state, seed), trainer._spaces[0]
+    space.seed(0)
+    seen = np.arange(space.n) if hasattr(space, "n") else np.stack([space.sample() for _ in range(9)])
+    return np.concatenate([policy.outputs(seen), policy.value(seen)[:, None]], axis=1)
 
 
 @pytest.mark.parametrize("driver", ["device", "host"])
@@ -111,7 +129,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(algorithm, driver):
 
 @pytest.mark.parametrize("algorithm", COMPARED)
 def test_device_and_host_learn_the_same(algorithm):
-    device, host = (shared_trainer(algorithm, "certain", driver) for driver in ("device", "host"))
+    device, host = (shared_trainer(algorithm, WORLD[algorithm], driver) for driver in ("device", "host"))
     one, records = device.advance(device.start(), TOTAL)
     two, live = host.advance(host.start(), TOTAL)
     packed, live_packed = device.pack(one), host.pack(two)
@@ -119,9 +137,8 @@ def test_device_and_host_learn_the_same(algorithm):
         for mine, other in zip(episodes([records], seed), episodes([live], seed), strict=True):
             np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
             assert len(mine) > 40
-        names = (
-            ("action", "reward", "terminated", "ended", "obs", "next_obs") if "pqn" not in algorithm else ()
-        )
+        names = ("action", "reward", "terminated", "ended", "obs", "next_obs")
+        names = () if algorithm in WITHOUT_MEMORY else names
         for name in names:
             mine, other = packed[f"{seed}.memory.steps.{name}"], live_packed[f"{seed}.memory.{name}"]
             np.testing.assert_array_equal(mine[: len(other)], other.reshape(-1), err_msg=name)
@@ -129,13 +146,12 @@ def test_device_and_host_learn_the_same(algorithm):
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
         started = device.pack(device.start())[f"{seed}.learner.params"]
         assert np.abs(mine - started).max() > 0.1  # it has moved
-        np.testing.assert_allclose(
-            device.action_values(one, seed), host.action_values(two, seed), rtol=1e-4, atol=1e-4
-        )
+        values = [values_of(trainer, state, seed) for trainer, state in ((device, one), (host, two))]
+        np.testing.assert_allclose(*values, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(device.measure(one), host.measure(two), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("algorithm", ["n_step", "pqn", "recurrent"])
+@pytest.mark.parametrize("algorithm", ["n_step", "pqn", "recurrent", "ppo"])
 def test_seeds_in_one_program_are_the_seeds_alone(algorithm):
     """As on an accelerator: mapped over the seeds, whatever part of a unit each call ends in."""
     apart = shared_trainer(algorithm, "certain", "device")

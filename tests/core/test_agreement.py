@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qfix.core import bellman, losses, policies, returns, surrogates, td
+from qfix.core import bellman, distributions, losses, policies, returns, surrogates, td
 
 from .conftest import Backend, random_rollout
 
@@ -88,7 +88,29 @@ def cases():
         "kl_k2": (surrogates.kl_k2, {"log_prob": log_prob, "log_prob_ref": log_prob_old}),
         "kl_k3": (surrogates.kl_k3, {"log_prob": log_prob, "log_prob_ref": log_prob_old}),
         "group_advantage": (surrogates.group_advantage, {"reward": q, "scale": True, "eps": 0.1}),
+        "categorical_log_prob": (
+            distributions.categorical_log_prob,
+            {"logits": q, "action": rng.integers(q.shape[-1], size=5)},
+        ),
+        "gaussian_log_prob": (
+            distributions.gaussian_log_prob,
+            {"x": rng.normal(size=5), "mean": rng.normal(size=5), "log_std": rng.normal(size=5)},
+        ),
+        "gaussian_entropy": (distributions.gaussian_entropy, {"log_std": rng.normal(size=5)}),
+        "squash_log_slope": (distributions.squash_log_slope, {"x": 3 * rng.normal(size=5)}),
+        "squashed_gaussian_entropy": (
+            distributions.squashed_gaussian_entropy,
+            {"mean": rng.normal(size=5), "log_std": 0.5 * rng.normal(size=5)},
+        ),
         "squared": (losses.squared, {"error": error}),
+        "clipped_prediction": (
+            losses.clipped_prediction,
+            {"prediction": rng.normal(size=5), "prediction_old": rng.normal(size=5), "clip": 0.4},
+        ),
+        "explained_variance": (
+            losses.explained_variance,
+            {"prediction": rng.normal(size=5), "target": rng.normal(size=5)},
+        ),
         "huber": (losses.huber, {"error": error, "delta": 0.8}),
         "expectile": (losses.expectile, {"error": error, "tau": 0.7}),
         "quantile_huber": (
@@ -121,7 +143,7 @@ CASES = cases()
 
 
 def public_functions():
-    array_modules = (td, returns, policies, surrogates, losses, bellman)
+    array_modules = (td, returns, policies, surrogates, distributions, losses, bellman)
     return {
         name
         for module in array_modules

@@ -110,7 +110,27 @@ def test_categorical_projection_onto_the_same_atoms_is_the_identity(rng):
     np.testing.assert_allclose(losses.categorical_projection(probs, atoms_next, ATOMS), probs, rtol=1e-15)
 
 
+def test_clipped_prediction_by_hand():
+    """It has moved by -3, -0.5, 0.5 and 2, and 0.75 is allowed."""
+    old = np.array([1.0, 1.0, -2.0, -2.0])
+    found = losses.clipped_prediction(old + np.array([-3.0, -0.5, 0.5, 2.0]), old, 0.75)
+    np.testing.assert_array_equal(found, [0.25, 0.5, -1.5, -1.25])
+    np.testing.assert_array_equal(losses.clipped_prediction(ERROR, old, 1e9), ERROR)
+
+
+def test_explained_variance_by_hand():
+    """Targets of variance 1.25, errors 0, 1, 0, 1 of variance 0.25; a constant counts for nothing."""
+    target = np.array([[1.0, 2.0], [3.0, 4.0]])
+    prediction = target - np.array([[0.0, 1.0], [0.0, 1.0]])
+    assert losses.explained_variance(prediction, target) == pytest.approx(0.8, rel=1e-14)
+    assert losses.explained_variance(prediction + 7.0, target) == pytest.approx(0.8, rel=1e-12)
+    assert losses.explained_variance(np.full((2, 2), 3.3), target) == 0.0
+    assert losses.explained_variance(-target, target) == pytest.approx(-3.0)
+
+
 REFUSED = {
+    "prediction_old": lambda: losses.clipped_prediction(ERROR, ERROR[:2], 0.1),
+    "clip": lambda: losses.clipped_prediction(ERROR, ERROR, -0.1),
     "delta": lambda: losses.huber(ERROR, 0.0),
     "tau": lambda: losses.expectile(ERROR, -1e-9),
     "target": lambda: losses.quantile_huber(np.ones((2, 3)), np.ones(3), np.ones(3), 1.0),

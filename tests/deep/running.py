@@ -8,13 +8,14 @@ import jax
 import numpy as np
 import pytest
 
+from deep.steered import steered
 from qfix.assembly import known_model, make_config
 from qfix.deep.trainer import DeepTrainer
 from qfix.envs.table_env import TableEnv
 from qfix.envs.world import make_world
 from qfix.mdp import FiniteMDP
 
-ALGORITHMS = ("dqn", "rainbow", "deep_sarsa", "deep_expected_sarsa", "pqn")
+ALGORITHMS = ("dqn", "rainbow", "deep_sarsa", "deep_expected_sarsa", "pqn", "reinforce", "a2c", "ppo")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -149,6 +150,8 @@ WORLDS = {
     "gallery": lambda: table_env(gallery()),
     "certain": lambda: table_env(certain_world()),
     "cart": lambda: gymnasium.make("CartPole-v1"),
+    "steered": lambda: steered("box"),
+    "numbers": lambda: steered("numbers"),
 }
 
 # Combinations of options, between them all there are. Three environments and a unit of two steps (of seven in
@@ -170,6 +173,10 @@ ROLLOUT = {name: REPLAY[name] for name in ("gamma", "num_envs", "learning_rate",
     "num_epochs": 2,
     "lambda_": 0.3,  # the returns are of the behaviour, which explores, for a few steps
 }
+POLICY = {name: ROLLOUT[name] for name in ("gamma", "num_envs", "learning_rate", "num_steps")} | {
+    "entropy_coefficient": 0.01
+}
+PPO = POLICY | {name: ROLLOUT[name] for name in ("num_minibatches", "num_epochs")} | {"lambda_": 0.8}
 CASES = {
     "dqn": ("dqn", {**REPLAY, "learning_starts": 50, "gradient_steps": 2, "target_every": 2, "tau": 0.1}),
     "n_step": (
@@ -198,6 +205,21 @@ CASES = {
         },
     ),
     "pqn": ("pqn", ROLLOUT),
+    "reinforce": ("reinforce", {**POLICY, "baseline": "running_mean", "normalize_rewards": True}),
+    "a2c": (
+        "a2c",
+        {**POLICY, "shared_torso": True, "activation": "relu", "orthogonal": False, "layer_norm": True},
+    ),
+    "ppo": (
+        "ppo",
+        {**PPO, "clip_low": 0.1, "clip_high": 0.3, "value_clip": 0.5, "target_kl": 0.05},
+    ),
+    "gaussian": (
+        "ppo",
+        {**PPO, "normalize_observations": True, "normalize_rewards": True, "log_std": -0.5},
+    ),
+    "squashed": ("a2c", {**POLICY, "squashed": True, "deviation": "state", "optimizer": "adam"}),
+    "multi": ("ppo", {**PPO, "normalize_advantages": False, "hidden": ()}),
     "recurrent": (
         "dqn",
         {**REPLAY, "gru": 7, "sequence_length": 4, "burn_in": 3, "n_step": 2, "double": True}

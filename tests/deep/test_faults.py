@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from deep.running import flat, trainer_of
+from deep.steered import steered
 from qfix.errors import EnvironmentFault, OptionError
 from qfix.mdp.simulate import episode_seed
 
@@ -67,10 +68,12 @@ FAULTS = {
     "mask": r"its action_mask must have shape \(2,\)\. Got shape \(3,\)",
 }
 SMALL = {"hidden": (8,), "num_envs": 3, "learning_rate": 0.01, "epsilon": 0.5}
+SMALL_POLICY = {name: SMALL[name] for name in ("hidden", "num_envs", "learning_rate")}
 OPTIONS = {
     "dqn": SMALL
     | {"train_every": 2, "batch_size": 16, "learning_starts": 0, "n_step": 3, "buffer_size": 500},
     "pqn": SMALL | {"num_steps": 4, "num_minibatches": 2, "num_epochs": 1},
+    "ppo": SMALL_POLICY | {"num_steps": 4, "num_minibatches": 2, "num_epochs": 2},
 }
 
 
@@ -84,6 +87,12 @@ def trainer(request):
 def sick(monkeypatch):
     monkeypatch.setattr(Fragile, "healthy", False)
     monkeypatch.setattr(Fragile, "fault", "none")
+
+
+def said_of(trainer, state, seed):
+    """What a seed's network says of an observation."""
+    policy = trainer.policy(state, seed)
+    return getattr(policy, "outputs", policy.action_values)(np.ones(2))
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -103,10 +112,8 @@ def test_a_fault_says_where_and_another_seed_goes_on(fault, trainer, monkeypatch
     assert trainer.steps_done(state) == [240, made * 3 // unit * unit]
     assert len(flat(records.lengths[0])) == 240 // 5 // 3 * 3
     assert set(flat(records.lengths[1])) == {5}
-    assert np.isfinite(trainer.policy(state, 1).action_values(np.ones(2))).all()
-    started = trainer.start()
-    before = trainer.policy(started, 1).action_values(np.ones(2))
-    assert not np.array_equal(trainer.policy(state, 1).action_values(np.ones(2)), before)
+    assert np.isfinite(said_of(trainer, state, 1)).all()
+    assert not np.array_equal(said_of(trainer, state, 1), said_of(trainer, trainer.start(), 1))
 
     # the failed one is left alone, and what is packed remembers why
     packed = trainer.pack(state)
@@ -131,7 +138,7 @@ def test_all_seeds_failing_is_an_error_and_can_be_tried_again(trainer, monkeypat
     for _ in range(2):
         with pytest.raises(EnvironmentFault, match=rf"seed {SEED}, environment {WORLD}, episode {EPISODE}"):
             alone.advance(state, 240)
-    assert np.isfinite(alone.policy(state).action_values(np.ones(2))).all()
+    assert np.isfinite(said_of(alone, state, 0)).all()
     monkeypatch.setattr(Fragile, "healthy", True)
     before = alone.steps_done(state)[0]
     state, _ = alone.advance(state, 120)
@@ -202,6 +209,44 @@ def test_forbidden_actions_are_never_taken(algorithm, options):
     again = trainer.unpack(trainer.pack(state))
     again, _ = trainer.advance(again, 50)
     assert again.failures == {}
+
+
+@pytest.mark.parametrize("algorithm", ["reinforce", "a2c", "ppo"])
+def test_policies_keep_to_what_is_allowed(algorithm):
+    """The better of the two that are allowed is found; the others have no probability, and are never drawn."""
+    options = OPTIONS["ppo"] if algorithm == "ppo" else SMALL_POLICY | {"num_steps": 8}
+    trainer = trainer_of(algorithm, Forbidding, "host", (3,), gamma=0.0, total_steps=4_000, **options)
+    state, _ = trainer.advance(trainer.start(), 4_000)
+    assert state.failures == {}
+    policy = trainer.policy(state)
+    places = np.arange(4)
+    masks = np.array([[at == k or (at + 1) % 4 == k for k in range(4)] for at in places])
+    chances = policy.probabilities(places, masks)
+    assert (chances[~masks] == 0).all()
+    assert (chances[places, (places + 1) % 4] > 0.7).all()
+    np.testing.assert_array_equal(policy.predict(places, action_mask=masks), (places + 1) % 4)
+    drawn = policy.predict(np.repeat(places, 50), False, None, np.repeat(masks, 50, axis=0))
+    assert masks[np.repeat(places, 50), drawn].all()
+    for mask in (np.ones(3, bool), np.zeros(4, bool)):
+        with pytest.raises(OptionError, match="'action_mask' parameter of predict"):
+            policy.predict(1, action_mask=mask)
+    again = trainer.unpack(trainer.pack(state))
+    again, _ = trainer.advance(again, 50)
+    assert again.failures == {}
+
+
+def test_an_action_that_is_no_number_ends_the_seed_with_the_reason():
+    """It is the training that has diverged, and not the environment."""
+    made = steered("box")
+    trainer = trainer_of("ppo", lambda: made, "host", (3,), **(OPTIONS["ppo"] | {"num_envs": 1}))
+    state = trainer.start()
+    arrays = trainer.pack(state)
+    arrays["0.mind.learner.params"] = np.full_like(arrays["0.mind.learner.params"], np.nan)
+    state = trainer.unpack(arrays)
+    with pytest.raises(
+        EnvironmentFault, match=r"its action would be .*nan.*training has diverged\. Use a lower"
+    ):
+        trainer.advance(state, 8)
 
 
 def test_masks_go_into_the_memory():

@@ -9,11 +9,16 @@ import pytest
 from deep.running import shared_trainer
 from qfix.errors import OptionError
 
-CASES = [("n_step", "device"), ("n_step", "host"), ("pqn", "device"), ("pqn", "host")]
+CASES = [
+    *((case, driver) for case in ("n_step", "pqn", "ppo") for driver in ("device", "host")),
+    ("gaussian", "host"),
+    ("multi", "host"),
+]
+WORLD = {"gaussian": "steered", "multi": "numbers"}
 
 
 def packed(case, driver, steps=100):
-    trainer = shared_trainer(case, "certain", driver)
+    trainer = shared_trainer(case, WORLD.get(case, "certain"), driver)
     return trainer, trainer.pack(trainer.advance(trainer.start(), steps)[0])
 
 
@@ -71,6 +76,8 @@ def test_damage_is_refused_or_trains(case, driver):
             except OptionError as fault:  # of the memory on the host: the network has diverged
                 said = str(fault)
             assert not said or "'priority' parameter" in said, name
+            diverged = [text for text in state.failures.values() if "training has diverged" not in text]
+            assert not diverged, name
             taken += 1
     assert min(taken, refusals) > 5
 
@@ -152,6 +159,21 @@ def test_where_environments_stand():
         refused(trainer, changed(arrays, f"0.memory.{name}", 2, 77), f"0.memory.{name}", "must be below")
     actions = arrays["0.world.0.actions"]
     refused(trainer, arrays | {"0.world.0.actions": actions[1:]}, "0.world.0.actions", "must have an action")
+
+
+def test_actions_that_are_arrays():
+    """Numbers below those of their component; of a Box, such that lie in it."""
+    trainer, arrays = packed("multi", "host", 50)
+    name = "0.mind.action"
+    assert arrays[name].shape == (3, 2)
+    refused(trainer, changed(arrays, name, 0, 3), name, "must be below 3")
+    refused(trainer, changed(arrays, name, 1, 4), name, "must be below 4")
+    taken = next(k for k in arrays if k.startswith("0.world") and k.endswith(".actions") and len(arrays[k]))
+    refused(trainer, changed(arrays, taken, 0, 1), taken, "must be actions in MultiDiscrete")
+    trainer, arrays = packed("gaussian", "host", 50)
+    taken = next(k for k in arrays if k.startswith("0.world") and k.endswith(".actions") and len(arrays[k]))
+    for value in (np.nan, 2.1):
+        refused(trainer, changed(arrays, taken, 0, value), taken, "must be actions in Box")
 
 
 @pytest.mark.parametrize("driver", ["device", "host"])

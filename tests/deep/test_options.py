@@ -57,12 +57,44 @@ BAD = {
         "lambda_": (-0.1, 1.1),
         "optimizer": ("sgd",),
     },
+    "policies": {
+        "num_steps": (0, 2.5),
+        "entropy_coefficient": (-0.1, float("nan"), "x"),
+        "value_coefficient": (-1, float("inf")),
+        "normalize_rewards": ("on",),
+        "shared_torso": ("on",),
+        "orthogonal": (2,),
+        "activation": ("gelu",),
+        "deviation": ("none",),
+        "log_std": (3.0, -21, "x"),
+        "squashed": ("on",),
+    },
+    "ppo": {
+        "num_minibatches": (0, 3),  # of 128 x 8 steps
+        "num_epochs": (0,),
+        "lambda_": (-0.1, 1.1),
+        "clip_low": (-0.1, 1.1),
+        "clip_high": (0, -0.1),
+        "value_clip": (0, -1),
+        "normalize_advantages": ("on",),
+        "target_kl": (0, -1),
+    },
+    "a2c": {"lambda_": (-0.1, 1.1), "normalize_advantages": ("on",), "optimizer": ("sgd", "radam")},
+    "reinforce": {"baseline": ("mean", None)},
 }
+POLICIES = ("reinforce", "a2c", "ppo")
 CASES = [
     *(("deep_sarsa", name, value) for name, values in BAD["all"].items() for value in values),
     *(
         (owner, name, value)
-        for owner in ("dqn", "pqn")
+        for owner in POLICIES
+        for name, values in BAD["policies"].items()
+        for value in values
+    ),
+    *(("ppo", name, BAD["all"][name][0]) for name in BAD["all"] if name not in ("epsilon", "explore")),
+    *(
+        (owner, name, value)
+        for owner in ("dqn", "pqn", *POLICIES)
         for name, values in BAD[owner].items()
         for value in values
     ),
@@ -96,6 +128,14 @@ def test_munchausen_has_a_policy_of_its_own():
         ("deep_sarsa", "net_arch", "hidden"),
         ("dqn", "discount", "gamma"),
         ("dqn", "total_timesteps", "total_steps"),
+        ("ppo", "n_steps", "num_steps"),
+        ("ppo", "n_epochs", "num_epochs"),
+        ("ppo", "gae_lambda", "lambda_"),
+        ("ppo", "clip_range", "clip_high"),
+        ("ppo", "clip_range_vf", "value_clip"),
+        ("a2c", "ent_coef", "entropy_coefficient"),
+        ("reinforce", "vf_coef", "value_coefficient"),
+        ("ppo", "normalize_advantage", "normalize_advantages"),
     ],
 )
 def test_an_unknown_option_suggests_the_one_that_was_meant(algorithm, name, meant):
@@ -150,7 +190,7 @@ def test_what_does_not_fit_is_refused():
         with pytest.raises(kind, match=match):
             qfix.train(env, "dqn", total_steps=10, **options)
 
-    refused(SpaceError, r"action space of dqn must be Discrete\. Got Box", "Pendulum-v1")
+    refused(SpaceError, r"action space of dqn must be Discrete\. Got Box.*use ppo", "Pendulum-v1")
     refused(OptionError, "features", "CartPole-v1", features=np.eye(4))
     refused(
         OptionError, "'normalize_observations' .* must be False", "FrozenLake-v1", normalize_observations=True
@@ -162,6 +202,33 @@ def test_what_does_not_fit_is_refused():
         gymnasium.make("CartPole-v1"), str, gymnasium.spaces.Text(99)
     )
     refused(SpaceError, r"Text.*Use Box, Discrete", text)
+
+
+def test_what_does_not_fit_a_policy_is_refused():
+    def refused(kind, match, env, **options):
+        with pytest.raises(kind, match=match):
+            qfix.train(env, "ppo", total_steps=10, **options)
+
+    refused(
+        OptionError,
+        r"'squashed' parameter of ppo must be False where actions are numbers",
+        "CartPole-v1",
+        squashed=True,
+    )
+    endless = gymnasium.spaces.Box(-np.inf, np.inf, (1,))
+    unbounded = gymnasium.wrappers.TransformAction(gymnasium.make("Pendulum-v1"), lambda a: a, endless)
+    refused(
+        OptionError, r"'squashed' .* must be False where actions have no bounds", unbounded, squashed=True
+    )
+    text = gymnasium.wrappers.TransformAction(gymnasium.make("CartPole-v1"), int, gymnasium.spaces.Text(3))
+    refused(
+        SpaceError,
+        r"action space of ppo must be Discrete, MultiDiscrete, MultiBinary or Box\. Got Text",
+        text,
+    )
+    refused(OptionError, "ppo has no option 'epsilon'", "CartPole-v1", epsilon=0.1)
+    with pytest.raises(OptionError, match=r"'q' parameter of Run is not learned by ppo.*probabilities"):
+        _ = qfix.train("FrozenLake-v1", "ppo", total_steps=10, hidden=4).q
 
 
 def test_which_driver_is_chosen():
@@ -183,7 +250,9 @@ def test_a_budget_is_rounded_up_to_whole_units(asked, got):
 
 def test_options_come_back_from_what_is_kept():
     for algorithm in ALGORITHMS:
-        config = make_config(algorithm, {"epsilon": "Linear(1, 0.1, 50)", "hidden": [8, 4]}).settled(100)
+        config = make_config(algorithm, {"learning_rate": "Linear(1, 0.1, 50)", "hidden": [8, 4]}).settled(
+            100
+        )
         kept = {k: tuple(v) if isinstance(v, list) else v for k, v in config.to_dict().items()}
         assert make_config(algorithm, kept) == config
         assert re.search("hidden", str(kept))

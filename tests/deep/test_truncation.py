@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from deep.running import gallery, shared_trainer, trainer_of
-from qfix.deep import pqn
+from qfix.deep import ppo, pqn
 from qfix.deep.streams import episode_keys, seed_words
 from qfix.envs.jax.finite import FiniteMDPEnv
 from qfix.envs.jax.protocol import Step
@@ -71,6 +71,8 @@ class EndedHost(gymnasium.Env):
 
 
 def made(algorithm, driver, **options):
+    if algorithm != "ppo":
+        options["epsilon"] = 1.0
     return trainer_of(
         algorithm,
         partial(EndedHost, driver == "device"),
@@ -79,7 +81,6 @@ def made(algorithm, driver, **options):
         hidden=(4,),
         num_envs=3,
         gamma=GAMMA,
-        epsilon=1.0,
         **options,
     )
 
@@ -146,8 +147,9 @@ def test_an_episode_on_the_device_is_a_function_of_seed_environment_and_episode(
     assert episode > 30
 
 
+@pytest.mark.parametrize("algorithm", [pqn, ppo], ids=["pqn", "ppo"])
 @pytest.mark.parametrize("driver", ["device", "host"])
-def test_a_rollout_bootstraps_truncated_steps_from_final_observations(driver, monkeypatch):
+def test_a_rollout_bootstraps_truncated_steps_from_final_observations(driver, algorithm, monkeypatch):
     """Values that are ten times the first number and the second added tell which observation was looked at."""
     seen = []
 
@@ -156,11 +158,12 @@ def test_a_rollout_bootstraps_truncated_steps_from_final_observations(driver, mo
 
     def update(setup, learner, steps, rates, key):
         jax.debug.callback(lambda *arrays: seen.append(arrays), *steps[:8])
-        return learner, pqn.blank_report(setup.config.data.batch_size)
+        return learner, setup.blank_report(setup.config.data.batch_size)
 
-    monkeypatch.setattr(pqn, "bootstrap", bootstrap)
-    monkeypatch.setattr(pqn, "update", update)
-    trainer = made("pqn", driver, num_steps=10, num_minibatches=2, lambda_=0.6)
+    monkeypatch.setattr(algorithm, "bootstrap", bootstrap)
+    monkeypatch.setattr(algorithm, "update", update)
+    name = algorithm.__name__.rpartition(".")[2]
+    trainer = made(name, driver, num_steps=10, num_minibatches=2, lambda_=0.6)
     trainer.advance(trainer.start(), 60)
     jax.effects_barrier()
     assert len(seen) == 2

@@ -3,6 +3,7 @@
 How a training's worlds are brought back is in tests/tabular/test_live_restore.py.
 """
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -114,3 +115,60 @@ def test_a_fault_names_the_environment_the_place_and_the_remedy():
         "The environment 'Walk' failed (seed 3, environment 2, episode 4, step 5): it raised OSError: gone. What"
     )
     assert "mend the environment" in said
+
+
+# Actions that are arrays
+
+
+class Pushed(gymnasium.Env):
+    """Adds up what it is pushed by; its start is drawn."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float64)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float64)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.at = self.np_random.normal(size=2)
+        return self.at.copy(), {}
+
+    def step(self, action):
+        assert action.dtype == np.float64
+        self.at = self.at * 0.9 + action
+        action[:] = 0.0  # it is the environment's own
+        return self.at.copy(), 0.0, False, False, {}
+
+
+def pushed(steps):
+    world, rng = LiveWorld(Pushed(), 1, Pushed.action_space), np.random.default_rng(1)
+    world.look()
+    seen, _ = world.begin(7)
+    world.actions, world.running = world.no_actions(), True
+    for _ in range(steps):
+        action = rng.uniform(-1, 1, 2)
+        world.keep(action)
+        seen, *_ = world.env.step(action)
+    world.sight = digest(seen)
+    return world
+
+
+@pytest.mark.parametrize("steps", [0, 4])
+def test_actions_that_are_arrays_are_kept_to_the_bit(steps):
+    world = pushed(steps)
+    arrays = world.pack("0.world.0.")
+    taken = arrays["0.world.0.actions"]
+    assert (taken.shape, taken.dtype) == ((steps, 2), np.float64)
+    again = LiveWorld(Pushed(), 1, Pushed.action_space)
+    again.unpack(arrays, "0.world.0.", steps)
+    assert again.bring_back(7, 0, digest, None) is None
+    np.testing.assert_array_equal(again.env.at, world.env.at)
+    np.testing.assert_array_equal(again.taken, taken)
+
+
+def test_arrays_that_are_no_actions_are_refused():
+    arrays = pushed(4).pack("")
+    taken = arrays["actions"]
+    outside, nothing = taken.copy(), taken.copy()
+    outside[2, 1], nothing[0, 0] = 1.5, np.nan
+    for wrong in (outside, nothing, taken[:, :1], taken[:3], taken.astype(np.float32), taken[:, :, None]):
+        with pytest.raises(OptionError, match="'actions'"):
+            LiveWorld(Pushed(), 1, Pushed.action_space).unpack(arrays | {"actions": wrong}, "", 4)

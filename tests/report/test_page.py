@@ -366,9 +366,9 @@ def test_a_strangers_long_texts_are_cut(tmp_path):
 def test_a_metric_of_an_unknown_name_is_a_chart_of_its_own(tmp_path):
     recorder = Recorder.create(tmp_path / "run", RunSpec("X-v0", {}, "q_learning", {}, (0,), 100, "live"))
     for step in (10, 20):
-        recorder.store.add_metrics(step, [0], ["entropy"], np.full((1, 1), step / 10))
+        recorder.store.add_metrics(step, [0], ["surprise"], np.full((1, 1), step / 10))
     recorder.close()
-    assert "entropy" in sections(read(tmp_path / "run"))["training"]
+    assert "surprise" in sections(read(tmp_path / "run"))["training"]
 
 
 def test_the_page_replaces_the_old_one_and_leaves_nothing_beside_it(lake):

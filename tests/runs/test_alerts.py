@@ -45,6 +45,8 @@ def test_an_alert_names_its_seed_and_step():
         ("not_finite", {"q_mean": math.nan}),
         ("not_finite", {"q_mean": math.inf}),
         ("not_finite", {"td_error": math.nan}),
+        ("not_finite", {"policy_loss": math.nan, "value_loss": 1.0}),
+        ("not_finite", {"policy_loss": 0.1, "value_loss": math.inf}),
         ("q_beyond_bound", {"q_max": 100.1}),
         ("q_beyond_bound", {"q_min": -100.1}),
         ("endless_episode", {"running_length": LONG_EPISODE + 1.0}),

@@ -116,7 +116,7 @@ def run(arguments: list[str]) -> int:
             said += f" There are options of it in '{settings.path}', table [env]."
         raise OptionError(said) from error
     if name is None:
-        name = choose_algorithm(made.observation_space)
+        name = choose_algorithm(made.observation_space, made.action_space)
         words = read.give_back(words, _options_of(name))
         _positional(words.positional)
         own_words = split_env_words(words.options)[1]
@@ -158,7 +158,8 @@ def _with_algorithm(words: Words) -> Words:
 def _usual_algorithm(env: str) -> str:
     from qfix.assembly import choose_algorithm
 
-    return choose_algorithm(make_typed_env(env, {}).observation_space)
+    made = make_typed_env(env, {})
+    return choose_algorithm(made.observation_space, made.action_space)
 
 
 def _settings(words: Mapping[str, str | None]) -> Settings:
@@ -253,7 +254,7 @@ def _help(positional: list[str], env_words: dict[str, str | None]) -> int:
         from qfix.assembly import choose_algorithm
 
         made = make_typed_env(envs[0], with_truths(envs[0], env_options(env_words)))
-        algorithms = algorithms or [choose_algorithm(made.observation_space)]
+        algorithms = algorithms or [choose_algorithm(made.observation_space, made.action_space)]
         groups[f"Options of {made.spec.id if made.spec else envs[0]}"] = environment_options(envs[0])
     if algorithms:
         title, options = f"Options of {algorithms[0]}", _options_of(algorithms[0])

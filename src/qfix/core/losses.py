@@ -57,6 +57,59 @@ def huber(error: Array, delta: Array) -> Array:
     return xp.where(size <= delta, squared(error), delta * (size - 0.5 * delta))
 
 
+def clipped_prediction(prediction: Array, prediction_old: Array, clip: Array) -> Array:
+    """A prediction kept near what it was, so that its loss has no gradient once it has moved far enough.
+
+        v = v_old + clip(v_θ − v_old, −ε, ε)
+
+    Reduces to the prediction for a wide range.
+
+    Args:
+        prediction: v_θ; any shape.
+        prediction_old: v_old, before learning began; shape of `prediction`; stop its gradient.
+        clip: ε >= 0, scalar, in units of the prediction.
+
+    Returns:
+        The prediction to be held against the target; shape of `prediction`.
+
+    Raises:
+        OptionError: shapes do not match, or clip is negative.
+
+    Source: Schulman et al. (2017), in the code beside the paper (OpenAI baselines, ppo2).
+    1. That code takes the larger of the losses with and without it; this is the one with it alone, as in
+       Stable-Baselines3.
+    """
+    owner = "clipped_prediction"
+    require_shape(owner, "prediction_old", prediction_old, shape_of(prediction), "prediction")
+    require_range(owner, "clip", clip, 0.0, float("inf"), "Use clip=0.2 where returns are of size 1.")
+    xp = namespace(prediction, prediction_old)
+    return prediction_old + xp.clip(prediction - prediction_old, -clip, clip)
+
+
+def explained_variance(prediction: Array, target: Array) -> Array:
+    """How much of the variance of the targets the predictions account for, over all elements.
+
+        1 − var(y − v)/var(y)
+
+    1 for predictions that are right up to a constant, 0 for constant ones, below 0 for such that are worse than that.
+
+    Args:
+        prediction: v; any shape.
+        target: y; shape of `prediction`. Not all the same: the result is then infinite or not a number.
+
+    Returns:
+        (), at most 1.
+
+    Raises:
+        OptionError: shapes do not match.
+
+    Source: Draper & Smith (1998), Applied regression analysis, section 1.3 (R² about the mean).
+    """
+    require_shape("explained_variance", "target", target, shape_of(prediction), "prediction")
+    xp = namespace(prediction, target)
+    return 1.0 - xp.var(target - prediction) / xp.var(target)
+
+
 def quantile_huber(quantile: Array, target: Array, tau: Array, kappa: float) -> Array:
     """Quantile regression: every predicted quantile against every sample of the target.
 

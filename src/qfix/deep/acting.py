@@ -9,7 +9,9 @@ import jax.numpy as jnp
 
 from qfix.core import policies
 from qfix.core.td import epsilon_greedy_value
+from qfix.deep.distributions import Gaussian
 from qfix.deep.learner import Learner, Rates, Setup, allowed_q
+from qfix.deep.policy_network import PolicyNetwork
 from qfix.deep.streams import ACT, stream
 from qfix.explore import Boltzmann, EpsilonGreedy, Strategy
 
@@ -83,6 +85,8 @@ def act(
 ) -> tuple[Array, Array, Array]:
     """Actions (N,) as the learner behaves, the values (N, A) they were chosen by, and the network's state behind them.
 
+    A learner of a policy draws its actions (N, ...) from that, and gives (N, 1) logarithms of their probabilities.
+
     Args:
         setup, learner: who acts.
         observation: (N, *shape) as they are kept.
@@ -91,8 +95,30 @@ def act(
         rates: of this moment.
         chance: its random numbers.
     """
+    if isinstance(setup.network, PolicyNetwork):
+        action, log_prob = _act_by_policy(setup, learner, observation, mask, chance)
+        return action, log_prob, state
     w = setup.weights(learner.params, chance.noise)
     features, state = setup.network.step(jnp, w, setup.view(learner, observation), state)
     q = setup.network.q(jnp, w, features)
-    chances = probabilities(setup.config.strategy, q, rates.exploration, mask)
+    config: Any = setup.config
+    chances = probabilities(config.strategy, q, rates.exploration, mask)
     return draw(chances, chance.u), q, state
+
+
+def _act_by_policy(
+    setup: Setup, learner: Learner, observation: Array, mask: Array | None, chance: Chance
+) -> tuple[Array, Array]:
+    network, actions = setup.network, setup.network.actions
+    outputs = network.outputs(jnp, setup.weights(learner.params), setup.view(learner, observation))
+    outputs = actions.masked(jnp, outputs, mask)
+    shape = (observation.shape[0], *actions.shape)
+    if isinstance(actions, Gaussian):
+        action = actions.drawn(jnp, outputs, jax.random.normal(chance.noise, shape))
+    elif actions.single:
+        action = draw(actions.probabilities(jnp, outputs)[0], chance.u)
+    else:
+        u = jax.random.uniform(chance.noise, shape)
+        parts = enumerate(actions.probabilities(jnp, outputs))
+        action = jnp.stack([draw(chances, u[:, k]) for k, chances in parts], axis=-1)
+    return action, actions.log_prob(outputs, action)[:, None]

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from qfix.deep.data import Replay
+from qfix.deep.distributions import Numbers
 from qfix.deep.network import QNetwork
+from qfix.deep.policy_network import PolicyNetwork
 from qfix.replay.priorities import FAN_OUT
 from qfix.runs.arrays import require, require_counts, require_flags, require_indices
 
@@ -21,7 +23,7 @@ _MOST_UNITS = 1 << 31  # what is counted by units on the device has 32 bits
 Arrays = Mapping[str, np.ndarray]
 
 
-def check_numbers(prefix: str, named: Arrays, network: QNetwork) -> None:
+def check_numbers(prefix: str, named: Arrays, network: QNetwork | PolicyNetwork) -> None:
     """Counts from 0 on, truths that are 0 or 1, actions and numbered observations that there are.
 
     Args:
@@ -34,12 +36,20 @@ def check_numbers(prefix: str, named: Arrays, network: QNetwork) -> None:
         if array.dtype == np.bool_:
             require_flags(prefix + name, array)
         elif last == "action":
-            require_indices(prefix + name, array, network.n_actions)
+            _check_actions(prefix + name, array, network)
         elif last in ("obs", "next_obs"):
             if network.given.kind == "number":
                 require_indices(prefix + name, array, network.given.n)
         elif array.dtype.kind == "i" and not name.startswith("worlds.state"):
             require_counts(prefix + name, array)
+
+
+def _check_actions(name: str, array: np.ndarray, network: QNetwork | PolicyNetwork) -> None:
+    if isinstance(network, QNetwork):
+        require_indices(name, array, network.n_actions)
+    elif isinstance(network.actions, Numbers):
+        for k, n in enumerate(network.actions.sizes):
+            require_indices(name, array if network.actions.single else array[..., k], n)
 
 
 def check_units(name: str, units: int, data: Any) -> None:

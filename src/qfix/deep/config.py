@@ -27,17 +27,13 @@ from qfix.explore.schedules import is_number
 
 
 @dataclass(frozen=True)
-class DeepConfig(ABC):
-    """Options shared by the learners on networks."""
+class NetworkConfig(ABC):
+    """Options shared by the learners on networks, whether they learn values or a policy."""
 
     gamma: float = 0.99
     """Discount of future rewards, in [0, 1]; 1 only where episodes end."""
     learning_rate: Schedule | float | str = 5e-4
     """Step size of the optimiser, such as 3e-4 or "Linear(1e-3, 0, 100_000)", over environment steps."""
-    epsilon: Schedule | float | str | None = None
-    """Probability of a random action, such as 0.1 or "Linear(1, 0.05, 10_000)", over environment steps."""
-    explore: Strategy | str | None = None
-    """Another behaviour than epsilon-greedy: "boltzmann(0.5)" or "greedy" (with noisy layers); replaces epsilon."""
     num_envs: int = 1
     """Environments stepped together."""
     network: Literal["auto", "mlp", "minatar", "nature", "impala"] = "auto"
@@ -46,8 +42,6 @@ class DeepConfig(ABC):
     """Widths of the fully connected layers; of a convolutional network only the last counts."""
     layer_norm: bool = False
     """Normalise layers."""
-    gru: int = 0
-    """Width of a recurrent layer behind the others, for environments that do not show all at once; 0: none."""
     normalize_observations: bool = False
     """Scale observations to mean 0 and variance 1 by what has been seen so far; frozen when the policy is evaluated."""
     max_grad_norm: float = 10.0
@@ -57,8 +51,8 @@ class DeepConfig(ABC):
     reward_clip: float | None = None
     """Largest size of a reward that is learned from, after scaling; none for any."""
 
-    usual_epsilon_share: ClassVar[float] = 0.2  # of all steps, over which epsilon falls
-    usual_epsilon_end: ClassVar[float] = 0.05
+    moments_by_rollout: ClassVar[bool] = False  # whether observations count once a rollout is learned from
+    adam_epsilon: ClassVar[float] = 1e-8
 
     def __post_init__(self) -> None:
         """Bring schedules and strategies to one type, and check every range."""
@@ -70,15 +64,8 @@ class DeepConfig(ABC):
             require_positive(owner, "learning_rate", self.learning_rate, remedy)
         rate = scheduled_within(self.learning_rate, owner, "learning_rate", 0.0, math.inf, remedy)
         keep(self, "learning_rate", require_by_step(owner, "learning_rate", rate))
-        if self.epsilon is not None:
-            if is_number(self.epsilon):
-                require_fraction(owner, "epsilon", self.epsilon, "Use epsilon=0.1.")
-            epsilon = scheduled_within(self.epsilon, owner, "epsilon", 0.0, 1.0, "Use epsilon=0.1.")
-            keep(self, "epsilon", require_by_step(owner, "epsilon", epsilon))
-        if self.explore is not None:
-            keep(self, "explore", self._checked_strategy(as_strategy(self.explore)))
+        self.check_behaviour()
         require_whole(owner, "num_envs", self.num_envs, 1, "Use num_envs=8.")
-        require_whole(owner, "gru", self.gru, 0, "Use gru=64.")
         require_choice(owner, "network", self.network, TORSOS)
         keep(self, "hidden", self._checked_hidden())
         for name in ("layer_norm", "normalize_observations"):
@@ -90,6 +77,13 @@ class DeepConfig(ABC):
         if self.reward_clip is not None:
             require_positive(owner, "reward_clip", self.reward_clip, "Use reward_clip=1.")
         self.check()
+
+    def check_behaviour(self) -> None:  # noqa: B027 - nothing by default
+        """Check the options of how it acts while it learns.
+
+        Raises:
+            OptionError: names the option at fault.
+        """
 
     @abstractmethod
     def check(self) -> None:
@@ -108,23 +102,10 @@ class DeepConfig(ABC):
             raise option_error(self.owner, "hidden", rule, given, "Use hidden=(64, 64).")
         return tuple(int(n) for n in given)
 
-    def _checked_strategy(self, strategy: Strategy) -> Strategy:
-        if not isinstance(strategy, Greedy | EpsilonGreedy | Boltzmann):
-            rule = "must be greedy, epsilon_greedy or boltzmann: a network counts no visits"
-            remedy = "Use epsilon, boltzmann(0.5), or noisy layers with greedy."
-            raise option_error(self.owner, "explore", rule, strategy, remedy)
-        require_by_step(self.owner, "explore", strategy.schedule)
-        return strategy
-
     @property
     def owner(self) -> str:
         """The algorithm's name, for messages: the module it is in."""
         return type(self).__module__.rpartition(".")[2]
-
-    @property
-    def strategy(self) -> Strategy:
-        """The behaviour, once `settled`."""
-        return EpsilonGreedy(self.epsilon or 0.1) if self.explore is None else as_strategy(self.explore)
 
     @property
     def rate(self) -> Schedule:
@@ -138,10 +119,7 @@ class DeepConfig(ABC):
 
     def settled(self, total_steps: int) -> Self:
         """The same options with the defaults filled in that depend on the budget."""
-        if self.epsilon is not None or self.explore is not None:
-            return self
-        fall = max(1, int(total_steps * self.usual_epsilon_share))
-        return dataclasses.replace(self, epsilon=Linear(1.0, self.usual_epsilon_end, fall))
+        return self
 
     def settled_as(self, kept: Mapping[str, Any], total_steps: int) -> Self:
         """The same options with the defaults filled in as in a run whose options are kept in JSON form."""
@@ -150,6 +128,53 @@ class DeepConfig(ABC):
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form: every option, as it is written on the command line."""
         return {f.name: plain(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+
+@dataclass(frozen=True)
+class DeepConfig(NetworkConfig):
+    """Options shared by the learners of values, which act by them and explore."""
+
+    epsilon: Schedule | float | str | None = None
+    """Probability of a random action, such as 0.1 or "Linear(1, 0.05, 10_000)", over environment steps."""
+    explore: Strategy | str | None = None
+    """Another behaviour than epsilon-greedy: "boltzmann(0.5)" or "greedy" (with noisy layers); replaces epsilon."""
+    gru: int = 0
+    """Width of a recurrent layer behind the others, for environments that do not show all at once; 0: none."""
+
+    usual_epsilon_share: ClassVar[float] = 0.2  # of all steps, over which epsilon falls
+    usual_epsilon_end: ClassVar[float] = 0.05
+
+    def check_behaviour(self) -> None:
+        """Check epsilon, the strategy and the memory."""
+        owner, keep = self.owner, object.__setattr__
+        require_whole(owner, "gru", self.gru, 0, "Use gru=64.")
+        if self.epsilon is not None:
+            if is_number(self.epsilon):
+                require_fraction(owner, "epsilon", self.epsilon, "Use epsilon=0.1.")
+            epsilon = scheduled_within(self.epsilon, owner, "epsilon", 0.0, 1.0, "Use epsilon=0.1.")
+            keep(self, "epsilon", require_by_step(owner, "epsilon", epsilon))
+        if self.explore is not None:
+            keep(self, "explore", self._checked_strategy(as_strategy(self.explore)))
+
+    def _checked_strategy(self, strategy: Strategy) -> Strategy:
+        if not isinstance(strategy, Greedy | EpsilonGreedy | Boltzmann):
+            rule = "must be greedy, epsilon_greedy or boltzmann: a network counts no visits"
+            remedy = "Use epsilon, boltzmann(0.5), or noisy layers with greedy."
+            raise option_error(self.owner, "explore", rule, strategy, remedy)
+        require_by_step(self.owner, "explore", strategy.schedule)
+        return strategy
+
+    @property
+    def strategy(self) -> Strategy:
+        """The behaviour, once `settled`."""
+        return EpsilonGreedy(self.epsilon or 0.1) if self.explore is None else as_strategy(self.explore)
+
+    def settled(self, total_steps: int) -> Self:
+        """The same options with the defaults filled in that depend on the budget."""
+        if self.epsilon is not None or self.explore is not None:
+            return self
+        fall = max(1, int(total_steps * self.usual_epsilon_share))
+        return dataclasses.replace(self, epsilon=Linear(1.0, self.usual_epsilon_end, fall))
 
 
 def require_by_step(owner: str, name: str, schedule: Schedule) -> Schedule:

@@ -85,6 +85,14 @@ class Layout:
         self.add(f"{name}.bias", (n_out,), spread)
         self.operations += 2 * side * side * n_in * n_out * positions
 
+    def absorb(self, prefix: str, other: Layout) -> None:
+        """All arrays of another layout behind those that are here, their names prefixed."""
+        assert not other.noise
+        for name, entry in other.entries.items():
+            self.entries[prefix + name] = entry._replace(offset=self.size + entry.offset)
+        self.size += other.size
+        self.operations += other.operations
+
     def start(self, uniforms: Array) -> Array:
         """Weights before learning, from (size,) uniform numbers in [-1, 1)."""
         spread = np.empty(self.size, np.float32)
@@ -190,6 +198,15 @@ def _sigmoid(xp: Any, x: Array) -> Array:
 def relu(xp: Any, x: Array) -> Array:
     """max(x, 0)."""
     return xp.maximum(x, np.float32(0.0))
+
+
+def tanh(xp: Any, x: Array) -> Array:
+    """tanh x."""
+    return xp.tanh(x)
+
+
+ACTIVATIONS: dict[str, Callable[[Any, Array], Array]] = {"relu": relu, "tanh": tanh}
+"""What stands between fully connected layers, by name."""
 
 
 def conv(xp: Any, w: Weights, name: str, x: Array, stride: int, same: bool = False) -> Array:

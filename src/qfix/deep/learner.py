@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from qfix.deep.config import DeepConfig
+from qfix.deep.config import NetworkConfig
+from qfix.deep.distributions import Actions, Numbers
 from qfix.deep.layers import FORBIDDEN, Weights
-from qfix.deep.network import QNetwork
 from qfix.deep.normaliser import Moments, no_moments, normalised, seen
+from qfix.deep.policy_network import PolicyNetwork
+from qfix.deep.policy_report import blank_policy_report
 
 Array = Any
 
@@ -28,6 +31,7 @@ class Learner(NamedTuple):
     optimiser: Any  # the optimiser's state
     moments: Moments  # of observations; of size 0 where they are not normalised
     updates: Array  # () int32 gradient steps so far
+    tally: Any = ()  # what a learner of a policy counts of its rewards and returns
 
 
 class Rates(NamedTuple):
@@ -56,24 +60,31 @@ def blank_report(size: int) -> Report:
 class Setup:
     """What does not change: the options and the network."""
 
-    config: DeepConfig
-    network: QNetwork
+    config: NetworkConfig
+    network: Any  # a QNetwork or a PolicyNetwork
 
     @cached_property
     def optimiser(self) -> optax.GradientTransformation:
         """Adam on gradients that are clipped by their norm; the caller multiplies by the learning rate.
 
         Source: Kingma & Ba (2015), Adam: a method for stochastic optimization, with bias correction; Liu et al. (2020),
-        On the variance of the adaptive learning rate and beyond (RAdam).
+        On the variance of the adaptive learning rate and beyond (RAdam); Hinton (2012), Neural networks for machine
+        learning, lecture 6e (RMSprop).
         """
         kind = getattr(self.config, "optimizer", "adam")
-        scale = optax.scale_by_radam() if kind == "radam" else optax.scale_by_adam()
+        epsilon = self.config.adam_epsilon
+        scale = {
+            "adam": lambda: optax.scale_by_adam(eps=epsilon),
+            "radam": lambda: optax.scale_by_radam(eps=epsilon),
+            "rmsprop": lambda: optax.scale_by_rms(decay=0.99, eps=epsilon),
+        }[kind]()
         return optax.chain(optax.clip_by_global_norm(self.config.max_grad_norm), scale)
 
-    def start(self, key: Array, with_target: bool) -> Learner:
-        """A learner that has learned nothing."""
+    def start(self, key: Array, with_target: bool, params: Array | None = None) -> Learner:
+        """A learner that has learned nothing, by default from random weights."""
         layout = self.network.layout
-        params = layout.start(jax.random.uniform(key, (layout.size,), minval=-1.0))
+        if params is None:
+            params = layout.start(jax.random.uniform(key, (layout.size,), minval=-1.0))
         given = self.network.given
         moments = no_moments(given.size if self.config.normalize_observations else 0)
         return Learner(
@@ -84,9 +95,21 @@ class Setup:
             jnp.int32(0),
         )
 
+    @cached_property
+    def actions(self) -> Actions:
+        """What actions are, and how environments take them."""
+        if isinstance(self.network, PolicyNetwork):
+            return self.network.actions
+        n = self.network.n_actions
+        return Numbers((n,), gymnasium.spaces.Discrete(n))
+
+    def blank_report(self, size: int) -> Any:
+        """Before the first gradient step on batches of so many."""
+        return blank_policy_report() if isinstance(self.network, PolicyNetwork) else blank_report(size)
+
     def seen(self, learner: Learner, observation: Array) -> Learner:
         """A learner that has seen a batch of observations (N, *shape)."""
-        if not self.config.normalize_observations:
+        if not self.config.normalize_observations or self.config.moments_by_rollout:
             return learner
         return learner._replace(moments=seen(jnp, learner.moments, observation))
 
@@ -131,7 +154,7 @@ class Setup:
         return moved, jnp.linalg.norm(gradient)
 
 
-def learned_reward(config: DeepConfig, reward: Array) -> Array:
+def learned_reward(config: NetworkConfig, reward: Array) -> Array:
     """A reward as it is learned from: scaled, then clipped."""
     scaled = reward * np.float32(config.reward_scale)
     if config.reward_clip is None:

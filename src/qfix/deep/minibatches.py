@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from qfix.deep.data import Steps
@@ -52,3 +54,30 @@ class Rows(NamedTuple):
         features = network.features(jnp, w, steps.obs[:, part])
         states, _ = states_through(network, w, features, steps.ended[:, part], steps.state[part])
         return states.reshape((-1, network.n_state))
+
+
+def each_part(
+    parts: Array,
+    learn: Callable[[Any, Array], Any],
+    carry: Any,
+    going: Callable[[Any], Array] | None = None,
+) -> Any:
+    """What learning from every part in turn makes of a carry.
+
+    Args:
+        parts: (K, size) as `Rows.parts` gives them.
+        learn: from the carry and a part to the next carry.
+        carry: to begin with.
+        going: of the carry: whether to go on, asked before each part; by default always.
+    """
+    if going is None:
+        return jax.lax.fori_loop(0, len(parts), lambda i, carry: learn(carry, parts[i]), carry)
+    more = going
+
+    def wanted(both: tuple[Array, Any]) -> Array:
+        return (both[0] < len(parts)) & more(both[1])
+
+    def part(both: tuple[Array, Any]) -> tuple[Array, Any]:
+        return both[0] + 1, learn(both[1], parts[both[0]])
+
+    return jax.lax.while_loop(wanted, part, (jnp.int32(0), carry))[1]

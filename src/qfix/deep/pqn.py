@@ -17,7 +17,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-import jax
 import jax.numpy as jnp
 
 from qfix.core import losses, returns, td
@@ -26,7 +25,7 @@ from qfix.deep.config import DeepConfig
 from qfix.deep.data import Rollout, Steps
 from qfix.deep.layers import Weights
 from qfix.deep.learner import Learner, Rates, Report, Setup, allowed_q, blank_report
-from qfix.deep.minibatches import Rows
+from qfix.deep.minibatches import Rows, each_part
 from qfix.errors import option_error
 from qfix.explore.options import require_choice, require_fraction, require_whole
 
@@ -104,7 +103,8 @@ def update(setup: Setup, learner: Learner, steps: Steps, rates: Rates, key: Arra
     targets = returns.lambda_returns(steps.reward, steps.discount, value_next, ~steps.ended, config.lambda_)
     rollout = Rows(setup, steps._replace(obs=setup.view(learner, steps.obs)))
 
-    def descend(learner: Learner, part: Array) -> tuple[Learner, Report]:
+    def descend(carry: tuple[Learner, Report], part: Array) -> tuple[Learner, Report]:
+        learner, _ = carry
         action, target = rollout.take(steps.action, part), rollout.take(targets, part)
 
         def loss(w: Weights) -> tuple[Array, tuple[Array, Array]]:
@@ -117,9 +117,5 @@ def update(setup: Setup, learner: Learner, steps: Steps, rates: Rates, key: Arra
         return learner, Report(error, q, value, norm)
 
     parts = rollout.parts(key, config.num_epochs, config.num_minibatches)
-
-    def learn(i: Array, carry: tuple[Learner, Report]) -> tuple[Learner, Report]:
-        return descend(carry[0], parts[i])
-
-    size = targets.size // config.num_minibatches
-    return jax.lax.fori_loop(0, parts.shape[0], learn, (learner, blank_report(size)))
+    nothing = blank_report(targets.size // config.num_minibatches)
+    return each_part(parts, descend, (learner, nothing))

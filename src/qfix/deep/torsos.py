@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from qfix.deep.layers import (
+    ACTIVATIONS,
     Array,
     Layout,
     Torso,
@@ -44,7 +45,13 @@ def choose_torso(name: str, given: Input) -> str:
 
 
 def build_torso(
-    layout: Layout, name: str, given: Input, hidden: Sequence[int], normalised: bool, noisy: bool
+    layout: Layout,
+    name: str,
+    given: Input,
+    hidden: Sequence[int],
+    normalised: bool,
+    noisy: bool,
+    activation: str = "relu",
 ) -> tuple[Torso, int]:
     """Lay out the weights of a torso; gives the function, and how many features come out.
 
@@ -55,9 +62,10 @@ def build_torso(
         hidden: widths of the fully connected layers; behind a convolutional network only the last counts.
         normalised: whether layers are normalised before their rectifier (Ba et al. 2016), as in PQN.
         noisy: whether the fully connected layers are noisy.
+        activation: behind the fully connected layers, "relu" or "tanh".
     """
     if name == "mlp":
-        dense = _dense(layout, "torso", given.size, hidden, normalised, noisy)
+        dense = _dense(layout, "torso", given.size, hidden, normalised, noisy, activation)
         if given.kind != "image":
             return dense, hidden[-1] if hidden else given.size
         return lambda xp, w, x: dense(xp, w, x.reshape((*x.shape[:-3], -1))), hidden[
@@ -66,7 +74,7 @@ def build_torso(
     build = {"minatar": _minatar, "nature": _nature, "impala": _impala}[name]
     convolutions, size = build(layout, _image_shape(given), normalised)
     width = hidden[-1:] or (512,)
-    dense = _dense(layout, "torso", size, width, normalised, noisy)
+    dense = _dense(layout, "torso", size, width, normalised, noisy, activation)
     return (
         lambda xp, w, x: dense(xp, w, convolutions(xp, w, x).reshape((*x.shape[:-3], size))),
         width[-1],
@@ -74,8 +82,15 @@ def build_torso(
 
 
 def _dense(
-    layout: Layout, name: str, n_in: int, hidden: Sequence[int], normalised: bool, noisy: bool
+    layout: Layout,
+    name: str,
+    n_in: int,
+    hidden: Sequence[int],
+    normalised: bool,
+    noisy: bool,
+    activation: str,
 ) -> Torso:
+    active = ACTIVATIONS[activation]
     for i, n_out in enumerate(hidden):
         layout.linear(f"{name}.{i}", n_in, n_out, noisy)
         if normalised:
@@ -87,7 +102,7 @@ def _dense(
             x = linear(xp, w, f"{name}.{i}", x)
             if normalised:
                 x = layer_norm(xp, w, f"{name}.{i}", x)
-            x = relu(xp, x)
+            x = active(xp, x)
         return x
 
     return forward

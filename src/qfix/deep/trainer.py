@@ -17,15 +17,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qfix.deep import checks, measure
-from qfix.deep.config import DeepConfig
+from qfix.deep import checks, measure, policy_report
+from qfix.deep.actor_policy import ActorPolicy
+from qfix.deep.config import DeepConfig, NetworkConfig
 from qfix.deep.data import Replay
+from qfix.deep.distributions import actions_of
 from qfix.deep.drivers.device import Carry, DeviceDriver
 from qfix.deep.drivers.host import MASK, Held, HostDriver, HostState
-from qfix.deep.learner import Learner, Report, Setup, learned_reward
+from qfix.deep.learner import Learner, Setup, learned_reward
 from qfix.deep.network import QNetwork
 from qfix.deep.observations import codec_for
 from qfix.deep.policy import BehaviourPolicy, NetworkPolicy
+from qfix.deep.policy_config import PolicyConfig
+from qfix.deep.policy_network import PolicyNetwork
 from qfix.deep.streams import seed_words
 from qfix.envs.jax import jax_env_of
 from qfix.errors import EnvironmentFault, SpaceError, option_error
@@ -91,7 +95,7 @@ class DeepTrainer:
 
     def __init__(
         self,
-        config: DeepConfig,
+        config: NetworkConfig,
         env: gymnasium.Env[Any, Any],
         make_env: Callable[[], gymnasium.Env[Any, Any]],
         model: FiniteMDP | None,
@@ -109,10 +113,11 @@ class DeepTrainer:
         if features is not None:
             rule = f"goes with learners on tables, and not with {owner}"
             raise option_error("train", "features", rule, "an array", "Leave it out.")
-        if not isinstance(env.action_space, gymnasium.spaces.Discrete):
+        by_values = isinstance(config, DeepConfig)
+        if by_values and not isinstance(env.action_space, gymnasium.spaces.Discrete):
             raise SpaceError(
                 f"The action space of {owner} must be Discrete. Got {env.action_space}. It chooses among numbered "
-                f"actions: use an environment with discrete actions, or discretise them in a wrapper."
+                f"actions: use ppo, or discretise them in a wrapper."
             )
         codec = codec_for(env.observation_space)
         if config.normalize_observations and codec.input.kind != "vector":
@@ -122,7 +127,7 @@ class DeepTrainer:
         has_masks = False
         if twin is None or model is not None:
             _, info = env.reset(seed=evaluation_seed(0, 0))
-            has_masks = MASK in info
+            has_masks = MASK in info and not isinstance(env.action_space, gymnasium.spaces.Box)
             if has_masks and driver == "auto":
                 twin = None  # there are no masks of actions on the device
         if driver == "device" and twin is None:
@@ -141,7 +146,7 @@ class DeepTrainer:
             rule = f"must be at most {_MOST_STEPS:,} of each of the {config.num_envs} environments"
             raise option_error("train", "total_steps", rule, budget, "Train in more environments.")
         self._spaces = env.observation_space, env.action_space
-        self.network = self._network(codec.input, int(env.action_space.n))
+        self.network = self._network(codec.input, env.action_space)
         setup = Setup(self.config, self.network)
         algorithm = importlib.import_module(type(config).__module__)
         name = env.spec.id if env.spec is not None else str(env)
@@ -158,12 +163,24 @@ class DeepTrainer:
         self.total_steps = -(-int(budget) // self.unit_steps) * self.unit_steps
         self._schedules = _schedules(self.config)
 
-    def _network(self, given: Any, n_actions: int) -> QNetwork:
+    def _network(self, given: Any, space: Any) -> QNetwork | PolicyNetwork:
         config: Any = self.config
+        if isinstance(config, PolicyConfig):
+            return PolicyNetwork(
+                given,
+                actions_of(config.owner, space, config.squashed),
+                config.network,
+                config.hidden,
+                config.layer_norm,
+                config.activation,
+                config.shared_torso,
+                config.deviation,
+                config.log_std,
+            )
         distribution: Any = getattr(config, "distribution", "none")
         return QNetwork(
             given,
-            n_actions,
+            int(space.n),
             config.network,
             config.hidden,
             config.layer_norm,
@@ -404,7 +421,7 @@ class DeepTrainer:
             return
         for i, seed in enumerate(state.seeds):
             running = sum(world.running for world in seed.worlds)
-            steps = sum(len(world.actions) for world in seed.worlds if world.running)
+            steps = sum(len(world.taken) for world in seed.worlds if world.running)
             said = self._host.bring_back(seed, self.seeds[i])
             if running > len(said):
                 state.notes.append(
@@ -416,7 +433,7 @@ class DeepTrainer:
 
     # What was learned
 
-    def _learned(self, seed: Any) -> tuple[Learner, Report]:
+    def _learned(self, seed: Any) -> tuple[Learner, Any]:
         """The learner of a seed, and the report of its last gradient step."""
         if isinstance(seed, Carry):
             return seed.learner, seed.report
@@ -424,21 +441,35 @@ class DeepTrainer:
         mind = self._host.bundle.seen(seed.mind)
         return mind.learner, mind.report
 
-    def policy(self, state: State, seed: int = 0) -> NetworkPolicy:
-        """The greedy policy of one seed, by its place among them; further training leaves it alone."""
-        learner, _ = self._learned(state.seeds[seed])
-        return NetworkPolicy(self.network, np.asarray(learner.params), learner.moments, *self._spaces)
+    def policy(self, state: State, seed: int = 0) -> NetworkPolicy | ActorPolicy:
+        """The policy of one seed, by its place among them: greedy in its values, or as it was learned.
 
-    def behaviour(self, state: State, seed: int = 0) -> BehaviourPolicy:
+        Further training leaves it alone.
+        """
+        learner, _ = self._learned(state.seeds[seed])
+        network = self.network
+        if isinstance(network, PolicyNetwork):
+            return ActorPolicy(network, np.asarray(learner.params), learner.moments, self._spaces[0])
+        return NetworkPolicy(network, np.asarray(learner.params), learner.moments, *self._spaces)
+
+    def behaviour(self, state: State, seed: int = 0) -> BehaviourPolicy | ActorPolicy:
         """How one seed acts while it learns, at this moment, but for the noise of noisy layers."""
-        return BehaviourPolicy(self.policy(state, seed), self.config.strategy, state.asked[seed])
+        found = self.policy(state, seed)
+        if isinstance(found, ActorPolicy):
+            return found
+        config: Any = self.config
+        return BehaviourPolicy(found, config.strategy, state.asked[seed])
 
     def action_values(self, state: State, seed: int = 0) -> np.ndarray:
         """(S, A) values where observations are numbers.
 
         Raises:
-            OptionError: they are not.
+            OptionError: they are not, or a policy is learned, and no values of actions.
         """
+        if isinstance(self.network, PolicyNetwork):
+            rule = f"is not learned by {self.config.owner}, which learns a policy and values of states"
+            remedy = "Use run.policy().probabilities(observations) or .value(observations)."
+            raise option_error("Run", "q", rule, "a policy", remedy)
         space = self._spaces[0]
         if not isinstance(space, gymnasium.spaces.Discrete):
             rule = f"can be listed only where states are numbered; observations lie in {space}"
@@ -466,8 +497,21 @@ class DeepTrainer:
         """How many units of the values a unit of reward is."""
         return self.config.reward_scale
 
-    metric_names = measure.NAMES
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """What `measure` gives the values of."""
+        return self._measuring.NAMES
+
+    @property
+    def _measuring(self) -> Any:
+        return policy_report if isinstance(self.network, PolicyNetwork) else measure
+
     counts_visits = False
+
+    @property
+    def learns_values(self) -> bool:
+        """Whether there are values of actions, and not a policy alone."""
+        return isinstance(self.network, QNetwork)
 
     @property
     def remembers(self) -> bool:
@@ -482,7 +526,9 @@ class DeepTrainer:
         for i, seed in enumerate(state.seeds):
             largest = seed.held.largest_reward[0] if isinstance(seed, HostState) else seed.largest_reward
             rates = self._rates(max(0, state.units[i] - 1), 1)[0]
-            rows.append(measure.measured(*self._learned(seed), float(largest), self.config.gamma, rates))
+            rows.append(
+                self._measuring.measured(*self._learned(seed), float(largest), self.config.gamma, rates)
+            )
         return np.array(rows).T
 
     @property
@@ -497,7 +543,7 @@ class DeepTrainer:
 
 def _schedules(config: Any) -> tuple[Schedule, Schedule, Schedule]:
     beta = getattr(config, "priority_beta", None)
-    strategy = config.strategy
+    strategy = config.strategy if isinstance(config, DeepConfig) else Greedy()
     exploration = Constant(0.0) if isinstance(strategy, Greedy) else strategy.schedule
     return exploration, config.rate, Constant(1.0) if beta is None else beta
 

@@ -43,18 +43,26 @@ _SIGHT = 16  # bytes of a digest
 class LiveWorld:
     """An environment in the middle of an episode.
 
+    Args:
+        env: the environment.
+        n_actions: how many numbered actions there are.
+        space: of actions that are arrays, such as a Box; None where they are numbered. They are kept as they are taken.
+
     Attributes:
         env: the environment.
-        actions: taken in the running episode, counted from 0.
+        actions: taken in the running episode, counted from 0; of arrays, their bytes one after the other.
         running: False where the next thing to do is to reset.
         action: the next to be taken.
         sight: digest of the last observation; of no meaning where no episode is running.
         kept: states of the wrappers' own generators before the running episode was begun.
     """
 
-    def __init__(self, env: gymnasium.Env[Any, Any], n_actions: int) -> None:
+    def __init__(
+        self, env: gymnasium.Env[Any, Any], n_actions: int, space: gymnasium.Space[Any] | None = None
+    ) -> None:
         self.env = env
         self._n_actions = n_actions
+        self._space: Any = space
         self.actions = self.no_actions()
         self.running = False
         self.action = 0
@@ -65,7 +73,21 @@ class LiveWorld:
 
     def no_actions(self) -> Actions:
         """What the actions of a new episode go to."""
-        return bytearray() if self._n_actions <= 1 << 8 else array("q")
+        return bytearray() if self._space is not None or self._n_actions <= 1 << 8 else array("q")
+
+    def keep(self, action: np.ndarray) -> None:
+        """Note an action that is an array, as it was taken."""
+        assert isinstance(self.actions, bytearray)
+        self.actions.extend(np.ascontiguousarray(action, self._space.dtype).tobytes())
+
+    @property
+    def taken(self) -> np.ndarray:
+        """The actions of the running episode, (steps,) or (steps, *shape of an action); a copy."""
+        if self._space is not None:
+            return np.frombuffer(self.actions, self._space.dtype).reshape(-1, *self._space.shape).copy()
+        return np.frombuffer(
+            self.actions, np.uint8 if isinstance(self.actions, bytearray) else np.int64
+        ).copy()
 
     def look(self) -> None:
         """Find the wrappers' own generators, as `env` is now."""
@@ -88,10 +110,8 @@ class LiveWorld:
 
     def pack(self, name: str) -> dict[str, np.ndarray]:
         """All but the environment, as named arrays; copies."""
-        kind = np.uint8 if isinstance(self.actions, bytearray) else np.int64
-        actions = np.frombuffer(self.actions, kind) if self.running and self.actions else np.zeros(0, kind)
         return {
-            f"{name}actions": actions.copy(),
+            f"{name}actions": self.taken[: None if self.running else 0],
             f"{name}running": np.array([self.running]),
             f"{name}action": np.array([self.action]),
             f"{name}sight": np.frombuffer(self.sight if self.running else bytes(_SIGHT), np.uint8).copy(),
@@ -109,7 +129,7 @@ class LiveWorld:
         Raises:
             OptionError: an array is missing, or is not what `pack` gives.
         """
-        like = LiveWorld(self.env, self._n_actions).pack(name)
+        like = LiveWorld(self.env, self._n_actions, self._space).pack(name)
         given: dict[str, Any] = {key.removeprefix(name): arrays.get(key) for key in like}
         for key, array_like in like.items():
             any_length = key.endswith(("actions", "generators"))
@@ -119,7 +139,7 @@ class LiveWorld:
         steps = steps_in_episode if running else 0
         rule = "must have an action for each step of the running episode"
         require(len(given["actions"]) == steps, f"{name}actions", rule, len(given["actions"]))
-        require_indices(f"{name}actions", given["actions"], self._n_actions)
+        self._require_actions(f"{name}actions", given["actions"])
         require_indices(f"{name}action", given["action"], self._n_actions)
         try:
             self.kept = generators.from_bytes(given["generators"])
@@ -134,6 +154,13 @@ class LiveWorld:
             self.actions.frombytes(raw)
         self.sight = given["sight"].tobytes()
 
+    def _require_actions(self, name: str, actions: np.ndarray) -> None:
+        if self._space is None:
+            require_indices(name, actions, self._n_actions)
+            return
+        known = actions.shape[1:] == self._space.shape and all(map(self._space.contains, actions))
+        require(known, name, f"must be actions in {self._space}", actions[:3])
+
     def bring_back(
         self,
         start: int,
@@ -145,14 +172,14 @@ class LiveWorld:
 
         Args:
             start: seed of the episode.
-            first_action: what the environment calls action 0.
+            first_action: what the environment calls action 0; of no meaning where actions are arrays.
             sight_of: the digest of an observation, as `sight` was made.
             time_limit: seconds that a reset or a step may take; None for any.
 
         Returns:
             None if the environment stands where it stood, else what happened.
         """
-        env, actions = self.env, self.actions
+        env, actions = self.env, self.taken
         made = 0
         self.running = False
         try:
@@ -163,7 +190,8 @@ class LiveWorld:
                         return "it has not the random generators that it had"
                 observation, _ = env.reset(seed=start)
                 for action in actions:
-                    observation, _, terminated, truncated, _ = env.step(action + first_action)
+                    whole = action if self._space is not None else int(action) + first_action
+                    observation, _, terminated, truncated, _ = env.step(whole)
                     made += 1
                     if terminated or truncated:
                         return f"it ended after {made} of its {len(actions)} actions"

@@ -50,31 +50,28 @@ def require_agreement(model: bytes, source: Source, path: Path) -> int:
     observations = [*sampled(space, source.family.seen_by(policy)), *played(source)]
     compound = isinstance(space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict)
     batch = observations if compound else np.array(observations)
-    begun = {}
-    if size := source.family.n_state(policy):
+    family, begun = source.family, {}
+    if size := family.n_state(policy):
         policy.memory = np.random.default_rng(0).uniform(-1, 1, (len(observations), size)).astype(np.float32)
         begun["state"] = policy.memory
-    values = policy.action_values(batch)
+    values = family.values_of(policy, batch)
     if not np.isfinite(values).all():
         raise FolderError(
             f"{path} was not written: the policy's action values are not finite, as after a training that diverged. "
             f"Take an earlier checkpoint, such as the best one."
         )
     session, given = session_of(model), source.family.as_input(space, observations)
-    found, actions = session.run(["action_values", "action"], {"observation": given} | begun)
+    asked = [family.VALUES_NAME, "action"]
+    found, actions = session.run(asked, {"observation": given} | begun)
     first = {name: array[:1] for name, array in ({"observation": given} | begun).items()}
-    alone, _ = session.run(["action_values", "action"], first)
+    alone, _ = session.run(asked, first)
     allowed = TOLERANCE * np.maximum(1.0, np.abs(values).max(axis=-1))
     apart = np.abs(np.concatenate([found - values, alone - values[:1]])).max(axis=-1) / [*allowed, allowed[0]]
     wanted = policy.predict(batch)
     if begun:
         (after,) = session.run(["state_after"], {"observation": given} | begun)
         apart = np.maximum(apart, np.abs(after - policy.memory).max() / TOLERANCE)
-    rows = np.arange(len(values))
-    chosen = actions - policy.first_action
-    known = (chosen >= 0) & (chosen < values.shape[1])
-    lost = values[rows, wanted - policy.first_action] - values[rows, np.where(known, chosen, 0)]
-    same = (actions == wanted) | (known & (np.abs(lost) <= 2.0 * allowed))
+    same = family.same_actions(policy, values, actions, wanted, allowed)
     if not (apart <= 1.0).all() or not same.all():  # also where the model's values are NaN
         raise FolderError(
             f"{path} was not written: the model's action values differ from the policy's by up to "

@@ -24,6 +24,10 @@ from qfix.deep.network import COSINES
 from qfix.deep.observations import codec_for
 from qfix.deep.policy import NetworkPolicy
 from qfix.export.graph import Graph
+from qfix.export.greedy import VALUES_NAME as VALUES_NAME
+from qfix.export.greedy import add_action as add_action
+from qfix.export.greedy import same_actions as same_actions
+from qfix.export.greedy import values_of as values_of
 
 STATE, STATE_AFTER = "state", "state_after"
 """What the state of a recurrent network is called where it goes in, and where it comes out."""
@@ -62,7 +66,7 @@ def as_input(space: gymnasium.Space[Any], observations: Sequence[Any]) -> np.nda
     return np.array(observations, dtype)
 
 
-def arrays(policy: NetworkPolicy) -> dict[str, np.ndarray]:
+def arrays(policy: Any) -> dict[str, np.ndarray]:
     """All that acting takes, by name: the network's arrays, and the fixed numbers of what it was trained with."""
     network = policy.network
     found = {name: np.asarray(array) for name, array in policy.weights.items()}
@@ -75,7 +79,7 @@ def arrays(policy: NetworkPolicy) -> dict[str, np.ndarray]:
     return found
 
 
-def seen_by(policy: NetworkPolicy) -> tuple[np.ndarray, np.ndarray] | None:
+def seen_by(policy: Any) -> tuple[np.ndarray, np.ndarray] | None:
     """Mean and standard deviation that observations are normalised by; None where they are not."""
     count, mean, squares = policy.moments
     if not (mean.size and count > 0):
@@ -86,14 +90,10 @@ def seen_by(policy: NetworkPolicy) -> tuple[np.ndarray, np.ndarray] | None:
 def draw(graph: Graph, policy: NetworkPolicy, space: gymnasium.Space[Any]) -> str:
     """Add what computes the action values of the graph's input; returns the name of their array."""
     network, w = policy.network, policy.weights
-    given = network.given
-    if given.kind == "image":
-        x = _image(graph, policy)
-    else:
-        x = _vector(graph, policy, space)
+    x = prepared(graph, policy, space)
     i = 0
     while f"torso.{i}.weight" in w:
-        x = _rectified(graph, _dense(graph, w, f"torso.{i}", x))
+        x = _rectified(graph, dense(graph, w, f"torso.{i}", x))
         i += 1
     if network.n_state:
         x = _gru(graph, w, x, network.n_state)
@@ -110,7 +110,14 @@ def draw(graph: Graph, policy: NetworkPolicy, space: gymnasium.Space[Any]) -> st
 # What goes in
 
 
-def _vector(graph: Graph, policy: NetworkPolicy, space: gymnasium.Space[Any]) -> str:
+def prepared(graph: Graph, policy: Any, space: gymnasium.Space[Any]) -> str:
+    """(batch, n) of the graph's input, as the first fully connected layer of a policy's network takes it."""
+    if policy.network.given.kind == "image":
+        return _image(graph, policy)
+    return _vector(graph, policy, space)
+
+
+def _vector(graph: Graph, policy: Any, space: gymnasium.Space[Any]) -> str:
     """(batch, size) of numbers and vectors, as the first layer takes them."""
     if isinstance(space, gymnasium.spaces.Discrete | gymnasium.spaces.MultiDiscrete):
         return _one_hot(graph, space)
@@ -139,7 +146,7 @@ def _one_hot(graph: Graph, space: gymnasium.Space[Any]) -> str:
     return graph.add("ReduceSum", graph.cast(hit, np.float32), axis, keepdims=0)
 
 
-def _image(graph: Graph, policy: NetworkPolicy) -> str:
+def _image(graph: Graph, policy: Any) -> str:
     """(batch, features) of images, through the convolutions if there are any."""
     network, w = policy.network, policy.weights
     given = network.given
@@ -189,7 +196,7 @@ def _impala(graph: Graph, policy: NetworkPolicy, x: str, sides: Sides) -> tuple[
 # Layers
 
 
-def _dense(graph: Graph, w: Any, name: str, x: str) -> str:
+def dense(graph: Graph, w: Any, name: str, x: str) -> str:
     """A linear layer, normalised if it has a scale."""
     kept = [graph.constant(f"{name}.{part}", w[f"{name}.{part}"]) for part in ("weight", "bias")]
     x = graph.add("Gemm", x, *kept)
@@ -199,7 +206,7 @@ def _dense(graph: Graph, w: Any, name: str, x: str) -> str:
 def _gru(graph: Graph, w: Any, x: str, size: int) -> str:
     """The state behind a recurrent layer, as `qfix.deep.layers.gru` has it; also put out, as "state_after"."""
     state = graph.also_given(STATE, np.float32, (size,))
-    given, own = _dense(graph, w, "gru.input", x), _dense(graph, w, "gru.state", state)
+    given, own = dense(graph, w, "gru.input", x), dense(graph, w, "gru.state", state)
 
     def part(of: str, k: int) -> str:
         ends = [graph.constant(f"gate_{i}", np.array([i * size], np.int64)) for i in (k, k + 1)]

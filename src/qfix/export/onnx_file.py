@@ -20,6 +20,9 @@ def to_onnx(source: Any, path: str | Path, *, seed: int | None = None, force: bo
 
         observation (batch, ...)  ->  action_values (batch, A),  action (batch,) = start + argmax_a action_values
 
+    Of a policy that was learned directly it is outputs (batch, n), what its distribution is made of, and the likeliest
+    action (batch, ...) in the type and shape of its space.
+
     Of a recurrent network also state (batch, H) -> state_after (batch, H): zeros where an episode begins, and then what
     came out of the step before.
 
@@ -54,17 +57,17 @@ def to_onnx(source: Any, path: str | Path, *, seed: int | None = None, force: bo
 def model_of(source: Source) -> bytes:
     """The model, not yet held against its policy."""
     policy, family, space = source.policy, source.family, source.space
-    n_actions, first = family.n_actions(policy), policy.first_action
+    n = family.n_actions(policy)
     graph = Graph("observation", *family.input_of(space))
-    values = graph.add("Identity", family.draw(graph, policy, space), output="action_values")
-    best = graph.add("ArgMax", values, axis=1, keepdims=0)
-    graph.add("Add", best, graph.constant("first_action", np.int64(first)), output="action")
+    name = family.VALUES_NAME
+    values = graph.add("Identity", family.draw(graph, policy, space), output=name)
+    dtype, shape, said = family.add_action(graph, policy, values, n)
     told = source.told | {
         "observation_space": str(space),
-        "action_space": f"{n_actions} actions, numbered from {first} to {first + n_actions - 1}",
+        "action_space": said,
     }
-    about = "The greedy policy of a qfix run. observation -> action_values and action, the first of the best."
-    outputs = {"action_values": (family.VALUES, (n_actions,)), "action": (np.int64, ())}
+    about = f"The greedy policy of a qfix run. observation -> {name} and action, the first of the best."
+    outputs = {name: (family.VALUES, (n,)), "action": (dtype, shape)}
     if size := family.n_state(policy):
         outputs["state_after"] = (np.float32, (size,))
         about += " state: zeros where an episode begins, then state_after of the step before."

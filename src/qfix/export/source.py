@@ -16,6 +16,7 @@ from qfix.run import Run
 # class of policies -> the module that knows what they are made of; so a table is written without importing JAX
 _FAMILIES = {
     "qfix.deep.policy.NetworkPolicy": "qfix.export.network",
+    "qfix.deep.actor_policy.ActorPolicy": "qfix.export.actor",
     "qfix.tabular.policy.TablePolicy": "qfix.export.table",
 }
 
@@ -25,7 +26,8 @@ class Source(NamedTuple):
 
     policy: Any
     family: ModuleType
-    """Of `_FAMILIES`: has `VALUES`, `n_actions`, `n_state`, `input_of`, `as_input`, `seen_by`, `arrays` and `draw`."""
+    """Of `_FAMILIES`: has `VALUES`, `VALUES_NAME`, `n_actions`, `n_state`, `values_of`, `input_of`, `as_input`,
+    `seen_by`, `arrays`, `draw`, `add_action` and `same_actions`."""
     space: gymnasium.Space[Any]
     """Of observations."""
     told: dict[str, str]

@@ -18,6 +18,10 @@ import numpy as np
 from qfix.envs.spaces import discrete_codec
 from qfix.errors import SpaceError
 from qfix.export.graph import Graph
+from qfix.export.greedy import VALUES_NAME as VALUES_NAME
+from qfix.export.greedy import add_action as add_action
+from qfix.export.greedy import same_actions as same_actions
+from qfix.export.greedy import values_of as values_of
 from qfix.tabular.policy import TablePolicy
 
 VALUES = np.float64

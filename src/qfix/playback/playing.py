@@ -37,7 +37,7 @@ class _Moment(NamedTuple):
     """The start of an episode, or what a step has led to."""
 
     observation: Any
-    action: int | None  # None at the start
+    action: Any  # an int or an array; None at the start
     reward: float
     total: float
     step: int
@@ -162,7 +162,13 @@ def _moments(
             observation, reward, terminated, truncated, _ = env.step(action)
             step, total = step + 1, total + float(reward)
             moment = _Moment(
-                observation, int(action), float(reward), total, step, bool(terminated), bool(truncated)
+                observation,
+                action if isinstance(action, np.ndarray) and action.ndim else int(action),
+                float(reward),
+                total,
+                step,
+                bool(terminated),
+                bool(truncated),
             )
             yield moment
     except QfixError:

@@ -34,7 +34,7 @@ class Scene:
         self._first = int(space.start) if isinstance(space, gymnasium.spaces.Discrete) else 0
         self._layout = layout_of(env) if isinstance(space, gymnasium.spaces.Discrete) else None
         actions: Any = env.action_space
-        self._first_action = int(getattr(actions, "start", 0))
+        self._first_action = int(actions.start) if isinstance(actions, gymnasium.spaces.Discrete) else 0
 
     @property
     def frames_a_second(self) -> float:
@@ -44,8 +44,10 @@ class Scene:
         told = self.env.metadata.get("render_fps")
         return float(told) if isinstance(told, int | float) and 0 < told <= 1_000 else 30.0
 
-    def word(self, action: int) -> str:
+    def word(self, action: Any) -> str:
         """What an action is called."""
+        if isinstance(action, np.ndarray):
+            return f"action {plain(action)}"
         names = () if self._layout is None else self._layout.action_names
         place = action - self._first_action
         return names[place] if place < len(names) else f"action {action}"
@@ -65,7 +67,7 @@ class Scene:
         drawn = self._render()
         return drawn.strip("\n") if isinstance(drawn, str) else None
 
-    def image(self, observation: Any, action: int | None) -> Image:
+    def image(self, observation: Any, action: Any) -> Image:
         """A picture in pixels, (H, W, 3) uint8.
 
         Raises:
@@ -78,7 +80,8 @@ class Scene:
             if state is None:
                 raise EnvironmentFault(self._wanting(fault)) from fault
             assert self._layout is not None
-            return drawing.image(self._layout, state, None if action is None else action - self._first_action)
+            known = None if action is None or isinstance(action, np.ndarray) else action - self._first_action
+            return drawing.image(self._layout, state, known)
         image = np.asarray(drawn)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
             what = f"{image.dtype} {image.shape}" if isinstance(drawn, np.ndarray) else type(drawn).__name__

@@ -37,6 +37,10 @@ PANELS = (
     Panel(
         "share of exploratory actions; dashed: scheduled", ("exploratory_share",), None, "exploration_rate"
     ),
+    Panel("entropy of the policy, in nats", ("entropy",)),
+    Panel("squared error of the critic", ("value_loss",)),
+    Panel("how far an update moves the policy: KL, in nats", ("approx_kl",)),
+    Panel("share of ratios beyond the bounds", ("clip_fraction",)),
     Panel("coverage of state-action pairs", ("coverage",), top=1.04),
     Panel("step size", ("step_size",)),
     Panel("length of an episode", ("episode_length",)),
@@ -44,7 +48,8 @@ PANELS = (
 
 
 def metrics_figure(run: Run) -> Figure | None:
-    """TD error, range of Q, exploration, coverage, step size and length of episodes; None where none was measured."""
+    """TD error, range of Q, exploration, coverage, step size and length of episodes, or what a policy's learner has in
+    their place; None where none was measured."""
     panels = [panel for panel in PANELS if any(_known(run, name) for name in panel.lines)]
     if not panels:
         return None

@@ -106,7 +106,8 @@ def summarise(
         return Summary(run, found, None, baselines, exploratory=exploring)
     gap = run.optimality_gap()
     # of a table it says where it has been: what is not visited is as far off as it began
-    comparable = not run.trainer.counts_visits and run.spec.config.get("reward_clip") is None
+    table = not run.trainer.learns_values or run.trainer.counts_visits
+    comparable = not table and run.spec.config.get("reward_clip") is None
     distance = run.value_distance() if comparable else None
     told = baselines | {"optimal": run.optimum()}
     return Summary(run, found, gap, told, exploratory=exploring, value_distance=distance)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -18,7 +18,7 @@ class Moment(NamedTuple):
 
     title: str
     action_values: NDArray[np.float64]
-    """(B, A) at the observations asked for."""
+    """(B, A) at the observations asked for; of a policy without them, the state's value at the likeliest action."""
 
 
 def moments(run: Run, observations: NDArray[np.generic]) -> list[Moment]:
@@ -36,7 +36,9 @@ def moments(run: Run, observations: NDArray[np.generic]) -> list[Moment]:
     title = f"{end}, {_count(len(run.episodes.returns[0]))}"
     space = run.env.observation_space
     first = space.start if isinstance(space, gymnasium.spaces.Discrete) else 0
-    return [*found, Moment(title, run.policy().action_values(observations + first))]  # type: ignore[attr-defined]
+    policy: Any = run.policy()
+    values = policy.action_values if run.trainer.learns_values else policy.ranked_values
+    return [*found, Moment(title, values(observations + first))]
 
 
 def values_of(

@@ -34,7 +34,7 @@ class Watchman:
 
     Conditions:
 
-    1. not_finite: a value or a TD error is NaN or infinite.
+    1. not_finite: a value or a TD error, or the loss of a policy or its critic, is NaN or infinite.
     2. q_beyond_bound: |q| > r_max / (1 - gamma), which no expected return can exceed. Not for gamma = 1.
     3. return_drop: the mean return of the latest episodes is below its running mean by more than half of that
        (for a positive mean: below half of it).
@@ -85,6 +85,12 @@ class Watchman:
         values = [metrics[name] for name in ("q_mean", "td_error") if name in metrics]
         if any(math.isinf(x) for x in values) or (updated and any(math.isnan(x) for x in values)):
             return "a value or a TD error is not finite: learning has diverged. Use a smaller alpha."
+        losses = [metrics[name] for name in ("policy_loss", "value_loss") if name in metrics]
+        if updated and not all(map(math.isfinite, losses)):
+            return (
+                "the loss of the policy or of its critic is not finite: learning has diverged. Use a smaller "
+                "learning_rate."
+            )
         return ""
 
     @staticmethod

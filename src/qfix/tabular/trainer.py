@@ -233,6 +233,7 @@ class TabularTrainer:
         return reward
 
     metric_names = measure.NAMES
+    learns_values = True
     counts_visits = True
     remembers = False
     computed_with = ()

@@ -24,7 +24,7 @@ import numpy as np
 
 from qfix.deep.acting import Chance, act, chances_at
 from qfix.deep.data import Replay, Rollout, Steps
-from qfix.deep.learner import Learner, Rates, Report, Setup, blank_report, learned_reward
+from qfix.deep.learner import Learner, Rates, Setup, learned_reward
 from qfix.deep.recurrence import learned, priorities_of
 from qfix.deep.streams import LEARN, WEIGHTS, episode_keys, seed_words, stream
 from qfix.envs.jax.protocol import JaxEnv
@@ -57,7 +57,7 @@ class Carry(NamedTuple):
     learner: Learner
     memory: Any  # of DeviceReplay; () where there is none
     worlds: Worlds
-    report: Report  # of the last gradient step
+    report: Any  # of the last gradient step
     largest_reward: Array  # () float32, of |reward| as it is learned from
 
 
@@ -187,7 +187,7 @@ class DeviceDriver:
                     state=self._remembered(worlds),
                 )
             )
-        return Carry(words, learner, memory, worlds, blank_report(size), jnp.float32(0))
+        return Carry(words, learner, memory, worlds, setup.blank_report(size), jnp.float32(0))
 
     def _reset(self, words: Array, episode: Array) -> tuple[Any, Array]:
         """Starts of the episodes (N,): drawn by the 0th key of each, as step t is by the t-th."""
@@ -309,7 +309,7 @@ class DeviceDriver:
         learner = setup.seen(carry.learner, worlds.obs)
         action, q, behind = act(setup, learner, worlds.obs, None, worlds.mind, rates, chance)
         keys = jax.vmap(jax.random.fold_in)(episode_keys(carry.words, worlds.episode), worlds.steps + 1)
-        made = jax.vmap(env.step)(worlds.state, action, keys)
+        made = jax.vmap(env.step)(worlds.state, setup.actions.applied(jnp, action), keys)
         steps = worlds.steps + 1
         total, lost = summed(worlds.total, worlds.lost, made.reward)
         terminated = made.terminated

@@ -23,9 +23,10 @@ import numpy as np
 from qfix.deep.acting import act, chances_at
 from qfix.deep.data import Replay, Rollout, Steps
 from qfix.deep.drivers.bundle import Bundle, Wrapped
-from qfix.deep.learner import Learner, Rates, Report, Setup, blank_report, learned_reward
+from qfix.deep.learner import Learner, Rates, Setup, learned_reward
 from qfix.deep.memory import HostMemory, stacked_frames
 from qfix.deep.observations import Codec
+from qfix.deep.policy_network import PolicyNetwork
 from qfix.deep.recurrence import learned, priorities_of
 from qfix.deep.streams import LEARN, WEIGHTS, seed_words, stream
 from qfix.envs.live_world import LiveWorld, digest, fault_at
@@ -57,10 +58,10 @@ class Mind(NamedTuple):
     """What of a seed the compiled programs have to do with."""
 
     learner: Learner
-    report: Report  # of the last gradient step
+    report: Any  # of the last gradient step
     bits: Array  # (draws,) uint32 for the next draw from the memory
-    action: Array  # (N,) int32 the next actions
-    q: Array  # (N, A) values they were chosen by
+    action: Array  # (N, ...) the next actions, as they are learned from
+    q: Array  # (N, A) values they were chosen by, or (N, 1) log-probabilities
     before: (
         Array  # (N, H) float32 state of the network before it saw what they were chosen at; H = 0 without one
     )
@@ -116,7 +117,11 @@ class HostDriver:
         self._env_name = env_name
         self._time_limit = time_limit
         space: Any = env.action_space
-        self._n_actions, self.first_action = int(space.n), int(space.start)
+        self._n_actions = setup.network.n_actions
+        self.actions = setup.actions
+        self.numbered = isinstance(space, gymnasium.spaces.Discrete)
+        self.first_action = int(space.start) if self.numbered else 0
+        self._space = None if self.numbered else space
         self._has_masks = has_masks
         config: Any = setup.config
         self.data: Replay | Rollout = config.data
@@ -144,7 +149,8 @@ class HostDriver:
         self.action = self.bundle.reader(lambda mind: mind.action)
         self._q = self.bundle.reader(lambda mind: mind.q)
         self._before = self.bundle.reader(lambda mind: mind.before)
-        self._td_error = self.bundle.reader(lambda mind: mind.report.td_error)
+        if isinstance(self.data, Replay):
+            self._td_error = self.bundle.reader(lambda mind: mind.report.td_error)
 
         def program(function: Callable[..., Mind]) -> Any:
             def run(mind: Wrapped, *rest: Any) -> Wrapped:
@@ -185,7 +191,7 @@ class HostDriver:
             np.zeros(n),
             np.zeros(1, np.float32),
         )
-        worlds = [LiveWorld(self._make_env(), self._n_actions) for _ in range(n)]
+        worlds = [LiveWorld(self._make_env(), self._n_actions or 1, self._space) for _ in range(n)]
         memory = None if self.memory is None else self.memory()
         return HostState(words, self._begin(words), held, memory, worlds)
 
@@ -364,11 +370,12 @@ class HostDriver:
     def _first_mind(self, words: Array) -> Mind:
         n, size = self.n_envs, self.data.batch_size
         learner = self._algorithm.init(self.setup, stream(words, WEIGHTS))
-        action, q = jnp.zeros(n, jnp.int32), jnp.zeros((n, self._n_actions))
+        action = jnp.zeros((n, *self.actions.shape), self.actions.dtype)
+        q = jnp.zeros((n, 1 if isinstance(self.setup.network, PolicyNetwork) else self._n_actions))
         first_draw = self.first_learning * getattr(self.data, "gradient_steps", 1)
         bits = self._bits_of(words, jnp.uint32(first_draw))
         blank = jnp.zeros((n, self.setup.network.n_state))
-        return Mind(learner, blank_report(size), bits, action, q, blank, blank)
+        return Mind(learner, self.setup.blank_report(size), bits, action, q, blank, blank)
 
     def _bits_of(self, words: Array, draw: Array) -> Array:
         draw_key, _ = jax.random.split(stream(words, LEARN, draw))
@@ -492,7 +499,7 @@ class _Stepping:
             obs, info = world.begin(int(episode_seed(self._seed, i, int(held.episode[i]))))
             self.obs[i] = driver._encode(obs)
             if driver._has_masks:
-                held.mask[i] = _mask_of(info, driver._n_actions)
+                held.mask[i] = _mask_of(info, driver.actions)
         except BaseException as fault:
             raise self._fault(i, fault, stepped) from fault
         world.actions, world.running = world.no_actions(), True
@@ -510,6 +517,7 @@ class _Stepping:
         held, driver = self._held, self._driver
         n = len(self._worlds)
         action = driver.action(self._state.mind).copy()
+        given = None if driver.numbered else driver.actions.given(driver.actions.applied(np, action))
         following = self._pair[self.obs is self._pair[0]] if place is None else place
         mask = np.empty_like(held.mask) if driver._has_masks else None
         reward = np.empty(n, np.float32)
@@ -517,19 +525,24 @@ class _Stepping:
         over_at = []
         held.ready[0] = False
         for i, world in enumerate(self._worlds):
-            a = int(action[i])
             try:
-                seen, paid, over, cut, info = world.env.step(a + driver.first_action)
+                if given is None:
+                    seen, paid, over, cut, info = world.env.step(int(action[i]) + driver.first_action)
+                else:
+                    seen, paid, over, cut, info = world.env.step(_checked_action(given[i]))
                 following[i] = driver._encode(seen)
                 paid = float(paid)
                 if not -np.inf < paid < np.inf:
                     raise EnvironmentFault(f"its reward must be finite. Got {paid!r}")
                 if mask is not None:
-                    mask[i] = _mask_of(info, driver._n_actions)
+                    mask[i] = _mask_of(info, driver.actions)
             except BaseException as fault:
                 raise self._fault(i, fault, range(i + 1)) from fault
             self.moves += 1
-            world.actions.append(a)
+            if given is None:
+                world.actions.append(int(action[i]))
+            else:
+                world.keep(given[i])
             held.steps[i] += 1
             held.total[i] += paid
             reward[i], terminated[i] = paid, over
@@ -570,9 +583,19 @@ class _Stepping:
         return fault_at(self._driver._env_name, where, said)
 
 
-def _mask_of(info: dict[str, Any], n_actions: int) -> np.ndarray:
+def _mask_of(info: dict[str, Any], actions: Any) -> np.ndarray:
     """The actions allowed; all, where an environment that has ended allows none."""
-    mask = np.asarray(info.get(MASK), bool) if MASK in info else np.ones(n_actions, bool)
-    if mask.shape != (n_actions,):
-        raise EnvironmentFault(f"its action_mask must have shape ({n_actions},). Got shape {mask.shape}")
-    return mask if mask.any() else ~mask
+    n = actions.n_choices
+    mask = np.asarray(info.get(MASK), bool) if MASK in info else np.ones(n, bool)
+    if mask.shape != (n,):
+        raise EnvironmentFault(f"its action_mask must have shape ({n},). Got shape {mask.shape}")
+    return mask if all(part.any() for part in actions.parts(mask)) else np.ones(n, bool)
+
+
+def _checked_action(action: np.ndarray) -> np.ndarray:
+    """An action to be taken; a copy, so that an environment may do with it as it likes."""
+    if not np.isfinite(action).all():
+        raise EnvironmentFault(
+            f"its action would be {action.tolist()}: training has diverged. Use a lower learning_rate or max_grad_norm"
+        )
+    return action.copy()

@@ -285,6 +285,16 @@ _CHARTS: tuple[Callable[[_Metrics], Html | None], ...] = (
     _q_range,
     _exploration,
     _coverage,
+    lambda metrics: metrics.simple("entropy", "Entropy of the policy", "in nats", low=0.0),
+    lambda metrics: metrics.simple(
+        "value_loss", "Squared error of the critic", "of the latest update", low=0.0
+    ),
+    lambda metrics: metrics.simple(
+        "approx_kl", "How far an update moves the policy", "KL of the latest one, in nats", low=0.0
+    ),
+    lambda metrics: metrics.simple(
+        "clip_fraction", "Clipped ratios", "share of them beyond the bounds, latest update", low=0.0
+    ),
     lambda metrics: metrics.simple("step_size", "Step size", "mean of the latest 256 updates", low=0.0),
     lambda metrics: metrics.simple(
         "episode_length", "Length of an episode", "mean of the latest 100", low=0.0
@@ -305,6 +315,10 @@ _KNOWN = (
     "td_error_p95",
     "step_size",
     "coverage",
+    "entropy",
+    "value_loss",
+    "approx_kl",
+    "clip_fraction",
     "exploratory_share",
     "exploration_rate",
     "q_bound",

@@ -1,0 +1,197 @@
+"""A rollout as a policy learns from it, and what is learned from: values, advantages, scaled rewards, the loss.
+
+    L(θ) = mean surrogate(log π_θ(a|s)) + c_v mean (G - v_θ(s))² - c_e mean H(π_θ(·|s))
+    A_t  = δ_t + γ_t λ A_{t+1},    δ_t = r_t + γ_t v(s'_t) - v(s_t),    G = A + v
+
+v is the value before learning from the rollout. Where an episode was truncated v(s'_t) is that of its final
+observation, and so is it where the rollout ends; where it terminated γ_t is 0.
+
+Rewards may be divided by the standard deviation of R_t = r_t + γ R_{t-1}, all of it that was seen so far, this rollout
+included, and are then cut at ±10.
+
+Sources: Schulman et al. (2016), High-dimensional continuous control using generalized advantage estimation; Engstrom et
+al. (2020), Implementation matters in deep policy gradients, section 3 (scaled rewards).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qfix.core import losses, returns, surrogates
+from qfix.deep.data import Steps
+from qfix.deep.layers import Weights
+from qfix.deep.learner import Learner, Rates, Setup
+from qfix.deep.normaliser import Moments, no_moments, seen
+from qfix.deep.orthogonal import orthogonal_start
+from qfix.deep.policy_report import PolicyReport
+
+Array = Any
+
+_LARGEST_REWARD = 10.0  # in standard deviations of the return
+_TINY = np.float32(1e-8)
+
+
+class Tally(NamedTuple):
+    """What is counted of rewards and returns, beside the network."""
+
+    running: Array  # (N,) discounted reward so far in each running episode; (0,) where rewards are not scaled
+    moments: Moments  # of it, of size 1; of size 0 where rewards are not scaled
+    mean_return: Array  # () running mean of returns
+    rollouts: Array  # () float32 that it is of
+
+
+class Experience(NamedTuple):
+    """T·N steps of a rollout, one row each: step t of environment n is the row t·N + n."""
+
+    obs: Array  # (T·N, *shape) as the network takes them
+    action: Array  # (T·N, ...)
+    mask: Array | None  # (T·N, A) actions that were allowed; None: all
+    log_prob: Array  # (T·N,) of the actions, as they were drawn
+    value: Array  # (T·N,) of the observations, before learning
+    advantage: Array  # (T·N,)
+    target: Array  # (T·N,) returns that values are drawn to
+
+    def at(self, rows: Array) -> Experience:
+        """Some of the steps."""
+        return Experience(*(None if x is None else x[rows] for x in self))
+
+
+def start_policy(setup: Setup, key: Array) -> Learner:
+    """A learner of a policy that has learned nothing."""
+    config: Any = setup.config
+    params = orthogonal_start(setup.network.layout, key) if config.orthogonal else None
+    scaled = config.normalize_rewards
+    moments = Moments(*map(jnp.asarray, no_moments(1 if scaled else 0)))
+    running = jnp.zeros(config.num_envs if scaled else 0)
+    tally = Tally(running, moments, jnp.float32(0), jnp.float32(0))
+    return setup.start(key, with_target=False, params=params)._replace(tally=tally)
+
+
+def value_of(setup: Setup, learner: Learner, observation: Array) -> Array:
+    """(N,) value of observations (N, *shape)."""
+    return setup.network.value(jnp, setup.weights(learner.params), setup.view(learner, observation))
+
+
+def experience_of(setup: Setup, learner: Learner, steps: Steps, lambda_: float) -> tuple[Learner, Experience]:
+    """A rollout with its values and advantages; also the learner that has counted it.
+
+    The learner's view of observations is still the one that made the rollout: see `counted`.
+    """
+    rows = steps.reward.size
+    obs = setup.view(learner, steps.obs.reshape((rows, *steps.obs.shape[2:])))
+    value = setup.network.value(jnp, setup.weights(learner.params), obs).reshape(steps.reward.shape)
+    following = jnp.concatenate([value[1:], steps.value_last[None]])
+    value_next = jnp.where(steps.ended, steps.value_final, following)
+    learner, reward = _scaled(setup, learner, steps)
+    advantage = returns.gae(reward, steps.discount, value, value_next, ~steps.ended, lambda_)
+    found = Experience(
+        obs,
+        steps.action.reshape((rows, *steps.action.shape[2:])),
+        None if steps.mask is None else steps.mask.reshape((rows, -1)),
+        steps.value.reshape(rows),
+        value.reshape(rows),
+        advantage.reshape(rows),
+        (advantage + value).reshape(rows),
+    )
+    return learner, found
+
+
+def _scaled(setup: Setup, learner: Learner, steps: Steps) -> tuple[Learner, Array]:
+    """(T, N) rewards as they are learned from."""
+    config: Any = setup.config
+    if not config.normalize_rewards:
+        return learner, steps.reward
+    gamma = np.float32(config.gamma)
+
+    def step(running: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
+        reward, ended = row
+        total = reward + gamma * running
+        return jnp.where(ended, 0.0, total), total
+
+    running, totals = jax.lax.scan(step, learner.tally.running, (steps.reward, steps.ended))
+    moments = seen(jnp, learner.tally.moments, totals.reshape((-1, 1)))
+    variance = moments.squares[0] / moments.count
+    reward = jnp.clip(steps.reward / jnp.sqrt(variance + _TINY), -_LARGEST_REWARD, _LARGEST_REWARD)
+    tally = learner.tally._replace(running=running, moments=moments)
+    return learner._replace(tally=tally), reward
+
+
+def counted(setup: Setup, learner: Learner, steps: Steps) -> Learner:
+    """A learner that has counted the observations of a rollout, once it has learned from it."""
+    if not setup.config.normalize_observations:
+        return learner
+    rows = steps.obs.reshape((steps.reward.size, -1))
+    return learner._replace(moments=seen(jnp, learner.moments, rows))
+
+
+def normalised_advantage(advantage: Array) -> Array:
+    """Advantages of a batch at mean 0 and standard deviation 1."""
+    centred = advantage - jnp.mean(advantage)
+    return centred / (jnp.std(advantage, ddof=min(1, advantage.size - 1)) + _TINY)
+
+
+def learn(
+    setup: Setup,
+    learner: Learner,
+    part: Experience,
+    surrogate: Callable[[Array], Array],
+    rates: Rates,
+    value_clip: float | None = None,
+    clip: tuple[float, float] = (0.0, 0.0),
+) -> tuple[Learner, PolicyReport]:
+    """One step of gradient descent on L.
+
+    Args:
+        setup, learner: who learns.
+        part: B steps.
+        surrogate: from (B,) log-probabilities of the actions to the policy's loss of each.
+        rates: of this moment.
+        value_clip: how far a value may move from what it was and still be learned; None: as far as it likes.
+        clip: how far below and above 1 a ratio may lie before it counts as clipped; (0, 0): none does.
+    """
+    config: Any = setup.config
+    network = setup.network
+
+    def loss(w: Weights) -> tuple[Array, tuple[Array, ...]]:
+        outputs, value = network.both(jnp, w, part.obs)
+        outputs = network.actions.masked(jnp, outputs, part.mask)
+        log_prob = network.actions.log_prob(outputs, part.action)
+        policy_loss = jnp.mean(surrogate(log_prob))
+        if value_clip is not None:
+            value = losses.clipped_prediction(value, part.value, value_clip)
+        value_loss = 2.0 * jnp.mean(losses.squared(part.target - value))
+        entropy = jnp.mean(network.actions.entropy(outputs))
+        whole = policy_loss + config.value_coefficient * value_loss - config.entropy_coefficient * entropy
+        return whole, (policy_loss, value_loss, entropy, log_prob)
+
+    whole, (policy_loss, value_loss, entropy, log_prob), gradient = setup.gradient(loss, learner.params)
+    learner, norm = setup.descend(learner, gradient, rates.learning_rate)
+    ratio = jnp.exp(log_prob - part.log_prob)
+    outside = (ratio < 1.0 - clip[0]) | (ratio > 1.0 + clip[1]) if any(clip) else jnp.zeros(1)
+    report = PolicyReport(
+        policy_loss,
+        value_loss,
+        entropy,
+        jnp.mean(surrogates.kl_k3(part.log_prob, log_prob)),
+        jnp.mean(outside.astype(whole.dtype)),
+        whole,
+        norm,
+        jnp.linalg.norm(gradient[network.policy_part]),
+        jnp.linalg.norm(gradient[network.value_part]),
+        jnp.exp(jnp.max(jnp.abs(log_prob - part.log_prob))),
+        jnp.zeros_like(whole),
+        jnp.mean(part.value),
+        jnp.ones_like(whole),
+    )
+    return learner, report
+
+
+def over_rollout(report: PolicyReport, whole: Experience) -> PolicyReport:
+    """A report with what is said of a rollout as a whole."""
+    explained = losses.explained_variance(whole.value, whole.target)
+    return report._replace(explained_variance=explained, value_mean=jnp.mean(whole.value))

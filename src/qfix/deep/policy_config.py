@@ -1,0 +1,79 @@
+"""Options that every learner of a policy has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from qfix.deep.config import NetworkConfig
+from qfix.deep.layers import ACTIVATIONS
+from qfix.errors import option_error
+from qfix.explore.options import require_choice, require_fraction, require_whole
+from qfix.explore.schedules import is_number
+
+_AT_LEAST_0 = (
+    ("entropy_coefficient", "Use entropy_coefficient=0.01 to explore longer."),
+    ("value_coefficient", "Use value_coefficient=0.5."),
+)
+
+
+@dataclass(frozen=True)
+class PolicyConfig(NetworkConfig):
+    """Options shared by the learners of a policy, which draw their actions from it."""
+
+    num_envs: int = 8
+    """Environments stepped together."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the fully connected layers; of a convolutional network only the last counts."""
+    max_grad_norm: float = 0.5
+    """Longest gradient: longer ones are scaled down to it, all weights together."""
+    num_steps: int = 128
+    """Steps of each environment in a rollout."""
+    entropy_coefficient: float = 0.0
+    """What a nat of entropy is worth: keeps the policy from being sure too soon."""
+    value_coefficient: float = 0.5
+    """Weight of the value's squared error beside the policy's loss."""
+    normalize_rewards: bool = False
+    """Divide rewards by the running standard deviation of the discounted return."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """What stands between fully connected layers."""
+    shared_torso: bool = False
+    """Policy and value share all but their heads."""
+    orthogonal: bool = True
+    """Begin with orthogonal weights, and a policy that is nearly uniform."""
+    deviation: Literal["free", "state"] = "free"
+    """Box actions: the standard deviation is a weight of its own, or an output of the network."""
+    log_std: float = 0.0
+    """Box actions: logarithm of the standard deviation before learning; bounds are at -1 and 1."""
+    squashed: bool = False
+    """Box actions: bring a Gaussian into the bounds by tanh, in place of cutting it there."""
+
+    moments_by_rollout: ClassVar[bool] = True  # a policy must not change while it makes a rollout
+    adam_epsilon: ClassVar[float] = 1e-5
+
+    def check(self) -> None:
+        """Check the options of all learners of a policy, then the algorithm's own."""
+        owner = self.owner
+        require_whole(owner, "num_steps", self.num_steps, 1, "Use num_steps=128.")
+        for name, remedy in _AT_LEAST_0:
+            value = getattr(self, name)
+            if not is_number(value) or not 0.0 <= value < float("inf"):
+                raise option_error(owner, name, "must be a number, 0 or above", value, remedy)
+        for name in ("normalize_rewards", "shared_torso", "orthogonal", "squashed"):
+            require_choice(owner, name, getattr(self, name), (True, False))
+        require_choice(owner, "activation", self.activation, tuple(ACTIVATIONS))
+        require_choice(owner, "deviation", self.deviation, ("free", "state"))
+        if not is_number(self.log_std) or not -20.0 <= self.log_std <= 2.0:
+            raise option_error(owner, "log_std", "must be in [-20, 2]", self.log_std, "Use log_std=0.")
+        self.check_own()
+
+    def check_own(self) -> None:
+        """Check the algorithm's own options.
+
+        Raises:
+            OptionError: names the option at fault.
+        """
+
+    def require_lambda(self, lambda_: float) -> None:
+        """Check λ of the advantages."""
+        require_fraction(self.owner, "lambda_", lambda_, "Use lambda_=0.95.")
