@@ -1,6 +1,6 @@
 """Networks that learn Q or a policy: qfix beside rejax, Stable-Baselines3 and SBX, and beside the bare matrix products.
 
-    python benchmarks/deep.py --peers PYTHON [--rounds 5] [device-dqn device-pqn device-ppo host-dqn host-dqn-wide host-ppo]
+    python benchmarks/deep.py --peers PYTHON [--rounds 5] [WORK ...]
 
 PYTHON is the interpreter of an environment with the peers: `pip install torch==2.13.0`, then `pip install jax
 rejax==0.1.3 gymnax==0.0.9 sbx-rl stable-baselines3`.
