@@ -1,6 +1,6 @@
-"""Networks that learn Q: qfix beside rejax, Stable-Baselines3 and SBX, and beside the bare matrix products.
+"""Networks that learn Q or a policy: qfix beside rejax, Stable-Baselines3 and SBX, and beside the bare matrix products.
 
-    python benchmarks/deep.py --peers PYTHON [--rounds 5] [device-dqn device-pqn host-dqn host-dqn-wide]
+    python benchmarks/deep.py --peers PYTHON [--rounds 5] [device-dqn device-pqn device-ppo host-dqn host-dqn-wide host-ppo]
 
 PYTHON is the interpreter of an environment with the peers: `pip install torch==2.13.0`, then `pip install jax
 rejax==0.1.3 gymnax==0.0.9 sbx-rl stable-baselines3`.
@@ -95,6 +95,39 @@ WORK = {
             "tau": 1.0,
         },
         "peers": ("sb3-256", "sbx-256", "matmul"),
+    },
+    "device-ppo": {
+        "algorithm": "ppo",
+        "driver": "device",
+        "steps": 500_000,
+        "options": {
+            "num_envs": 5,
+            "num_steps": 100,
+            "num_epochs": 5,
+            "num_minibatches": 5,
+            "learning_rate": 7.5e-4,
+            "max_grad_norm": 0.5,
+            "lambda_": 0.95,
+            "entropy_coefficient": 0.01,
+            "value_clip": 0.2,
+        },
+        "peers": ("rejax-ppo",),
+    },
+    # the defaults of Stable-Baselines3 and SBX, in eight environments
+    "host-ppo": {
+        "algorithm": "ppo",
+        "driver": "host",
+        "steps": 65_536,
+        "options": {
+            "num_envs": 8,
+            "num_steps": 2_048,
+            "num_epochs": 10,
+            "num_minibatches": 256,
+            "learning_rate": 3e-4,
+            "max_grad_norm": 0.5,
+            "lambda_": 0.95,
+        },
+        "peers": ("sb3-ppo", "sbx-ppo"),
     },
 }
 

@@ -1,7 +1,7 @@
 """The peers of deep.py, run in an environment of their own: one line of JSON, steps a second and seconds of the
 first run.
 
-python benchmarks/deep_peers.py {rejax-dqn|rejax-pqn|sb3-64|sb3-256|sbx-64|sbx-256} STEPS
+python benchmarks/deep_peers.py {rejax-dqn|rejax-pqn|rejax-ppo|sb3-64|sb3-256|sb3-ppo|sbx-64|sbx-256|sbx-ppo} STEPS
 """
 
 from __future__ import annotations
@@ -41,6 +41,20 @@ REJAX = {
         "gamma": 0.99,
         "td_lambda": 0.9,
     },
+    "ppo": {
+        "num_envs": 5,
+        "num_steps": 100,
+        "num_epochs": 5,
+        "num_minibatches": 5,
+        "learning_rate": 7.5e-4,
+        "max_grad_norm": 0.5,
+        "gamma": 0.99,
+        "gae_lambda": 0.95,
+        "clip_eps": 0.2,
+        "ent_coef": 0.01,
+        "vf_coef": 0.5,
+        "agent_kwargs": {"activation": "tanh"},
+    },
 }
 
 
@@ -48,9 +62,9 @@ def rejax(name: str, steps: int) -> dict[str, float]:
     """Training as one program, compiled ahead of time; evaluation inside it switched off."""
     import jax
     import jax.numpy as jnp
-    from rejax import DQN, PQN
+    from rejax import DQN, PPO, PQN
 
-    kind = {"dqn": DQN, "pqn": PQN}[name]
+    kind = {"dqn": DQN, "pqn": PQN, "ppo": PPO}[name]
     options = REJAX[name] | {"total_timesteps": steps, "eval_freq": steps, "skip_initial_evaluation": True}
     algorithm = kind.create(env="CartPole-v1", **options)
     algorithm = algorithm.replace(eval_callback=lambda algorithm, state, key: jnp.zeros(()))
@@ -60,6 +74,35 @@ def rejax(name: str, steps: int) -> dict[str, float]:
     begun = time.perf_counter()
     state, _ = jax.block_until_ready(run(jax.random.PRNGKey(0)))
     return {"steps_per_s": int(state.global_step) / (time.perf_counter() - begun), "first_s": first}
+
+
+def ppo(library: str, steps: int) -> dict[str, float]:
+    """PPO at the library's defaults in eight environments, as `host-ppo` has it."""
+    import gymnasium
+    import torch
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    torch.set_num_threads(1)
+    if library == "sb3":
+        from stable_baselines3 import PPO
+    else:
+        from sbx import PPO
+
+    def make(seed: int):
+        return PPO(
+            "MlpPolicy",
+            DummyVecEnv([lambda: gymnasium.make("CartPole-v1")] * 8),
+            seed=seed,
+            device="cpu",
+        )
+
+    begun = time.perf_counter()
+    make(1).learn(1)
+    first = time.perf_counter() - begun
+    model = make(0)
+    begun = time.perf_counter()
+    model.learn(steps)
+    return {"steps_per_s": model.num_timesteps / (time.perf_counter() - begun), "first_s": first}
 
 
 def baselines(library: str, width: int, steps: int) -> dict[str, float]:
@@ -101,7 +144,10 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     name, steps = sys.argv[1], int(sys.argv[2])
     library, _, which = name.partition("-")
-    found = rejax(which, steps) if library == "rejax" else baselines(library, int(which), steps)
+    if library == "rejax":
+        found = rejax(which, steps)
+    else:
+        found = ppo(library, steps) if which == "ppo" else baselines(library, int(which), steps)
     print(json.dumps(found))
 
 
