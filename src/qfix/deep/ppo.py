@@ -141,7 +141,10 @@ def update(
     parts = Rows(setup, steps).parts(key, config.num_epochs, config.num_minibatches)
     going = None if config.target_kl is None else lambda carry: carry[2]
     carry = (learner, blank_policy_report(learner.params.dtype), jnp.bool_(True))
-    learner, total, _ = each_part(parts, descend, carry, going)
-    n = total.gradient_steps
-    mean = jax.tree.map(lambda x: x / n, total)._replace(first_ratio=total.first_ratio, gradient_steps=n)
-    return counted(setup, learner, steps), over_rollout(mean, whole)
+    after, total, _ = each_part(parts, descend, carry, going)
+    made = (after.updates - learner.updates).astype(
+        total.loss.dtype
+    )  # one less than looked at if it was ended
+    mean = jax.tree.map(lambda x: x / total.gradient_steps, total)
+    mean = mean._replace(first_ratio=total.first_ratio, gradient_steps=made)
+    return counted(setup, after, steps), over_rollout(mean, whole)
