@@ -360,7 +360,7 @@ def test_a_memory_keeps_the_states_that_the_network_had(driver):
     assert failures >= 2 if "faults" in driver else failures == 0
     kept = trainer.pack(state)
     prefix = "0.memory.steps." if driver == "device" else "0.memory."
-    states = kept["0.memory.steps.state" if driver == "device" else "0.memory.states"]
+    states = kept["0.memory.steps.state" if driver == "device" else "0.memory.state"]
     n = len(states) // 3 if driver != "device" else 80
     states, obs, ended = (
         x[: 3 * n].reshape(n, 3, -1) for x in (states, kept[prefix + "obs"], kept[prefix + "ended"])

@@ -56,8 +56,8 @@ class PolicyReport(NamedTuple):
     gradient_steps: Array  # how many there were
 
 
-def blank_policy_report(dtype: Any = np.float32) -> PolicyReport:
-    """Before the first update, in the precision of the weights."""
+def blank_report(size: int, dtype: Any = np.float32) -> PolicyReport:
+    """Before the first update, in the precision of the weights; `size` is that of a batch, which is not told of."""
     return PolicyReport(*(jnp.zeros((), dtype) for _ in PolicyReport._fields))
 
 

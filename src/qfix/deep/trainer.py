@@ -17,22 +17,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qfix.deep import checks, measure, policy_report
+from qfix.deep import checks
 from qfix.deep.actor_policy import ActorPolicy
 from qfix.deep.config import DeepConfig, NetworkConfig
 from qfix.deep.data import Replay
-from qfix.deep.distributions import actions_of
 from qfix.deep.drivers.device import Carry, DeviceDriver
 from qfix.deep.drivers.host import MASK, Held, HostDriver, HostState
 from qfix.deep.learner import Learner, Setup, learned_reward
 from qfix.deep.network import QNetwork
 from qfix.deep.observations import codec_for
 from qfix.deep.policy import BehaviourPolicy, NetworkPolicy
-from qfix.deep.policy_config import PolicyConfig
 from qfix.deep.policy_network import PolicyNetwork
 from qfix.deep.streams import seed_words
 from qfix.envs.jax import jax_env_of
-from qfix.errors import EnvironmentFault, SpaceError, option_error
+from qfix.errors import EnvironmentFault, option_error
 from qfix.explore import Constant, Greedy, Schedule
 from qfix.mdp import FiniteMDP
 from qfix.mdp.simulate import evaluation_seed
@@ -113,12 +111,6 @@ class DeepTrainer:
         if features is not None:
             rule = f"goes with learners on tables, and not with {owner}"
             raise option_error("train", "features", rule, "an array", "Leave it out.")
-        by_values = isinstance(config, DeepConfig)
-        if by_values and not isinstance(env.action_space, gymnasium.spaces.Discrete):
-            raise SpaceError(
-                f"The action space of {owner} must be Discrete. Got {env.action_space}. It chooses among numbered "
-                f"actions: use ppo, or discretise them in a wrapper."
-            )
         codec = codec_for(env.observation_space)
         if config.normalize_observations and codec.input.kind != "vector":
             rule = "must be False where observations are numbers or images, which have a size of their own"
@@ -146,7 +138,7 @@ class DeepTrainer:
             rule = f"must be at most {_MOST_STEPS:,} of each of the {config.num_envs} environments"
             raise option_error("train", "total_steps", rule, budget, "Train in more environments.")
         self._spaces = env.observation_space, env.action_space
-        self.network = self._network(codec.input, env.action_space)
+        self.network = self.config.network_for(codec.input, env.action_space)
         setup = Setup(self.config, self.network)
         algorithm = importlib.import_module(type(config).__module__)
         name = env.spec.id if env.spec is not None else str(env)
@@ -162,35 +154,6 @@ class DeepTrainer:
         self._worker = worker
         self.total_steps = -(-int(budget) // self.unit_steps) * self.unit_steps
         self._schedules = _schedules(self.config)
-
-    def _network(self, given: Any, space: Any) -> QNetwork | PolicyNetwork:
-        config: Any = self.config
-        if isinstance(config, PolicyConfig):
-            return PolicyNetwork(
-                given,
-                actions_of(config.owner, space, config.squashed),
-                config.network,
-                config.hidden,
-                config.layer_norm,
-                config.activation,
-                config.shared_torso,
-                config.deviation,
-                config.log_std,
-            )
-        distribution: Any = getattr(config, "distribution", "none")
-        return QNetwork(
-            given,
-            int(space.n),
-            config.network,
-            config.hidden,
-            config.layer_norm,
-            getattr(config, "dueling", False),
-            getattr(config, "noisy", False),
-            distribution,
-            getattr(config, "atoms", 51),
-            getattr(config, "value_range", (-10.0, 10.0)),
-            config.gru,
-        )
 
     # What experiment asks for
 
@@ -500,11 +463,8 @@ class DeepTrainer:
     @property
     def metric_names(self) -> tuple[str, ...]:
         """What `measure` gives the values of."""
-        return self._measuring.NAMES
-
-    @property
-    def _measuring(self) -> Any:
-        return policy_report if isinstance(self.network, PolicyNetwork) else measure
+        names: tuple[str, ...] = self.config.measuring.NAMES
+        return names
 
     counts_visits = False
 
@@ -526,9 +486,8 @@ class DeepTrainer:
         for i, seed in enumerate(state.seeds):
             largest = seed.held.largest_reward[0] if isinstance(seed, HostState) else seed.largest_reward
             rates = self._rates(max(0, state.units[i] - 1), 1)[0]
-            rows.append(
-                self._measuring.measured(*self._learned(seed), float(largest), self.config.gamma, rates)
-            )
+            told = *self._learned(seed), float(largest), self.config.gamma, rates
+            rows.append(self.config.measuring.measured(*told))
         return np.array(rows).T
 
     @property
