@@ -2,6 +2,7 @@
 
 import sys
 
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -118,6 +119,30 @@ def test_a_run_is_compared_where_its_policy_leads_too(monkeypatch):
     assert (len(agreement.played(found)), len(resets)) == (agreement.N_PLAYED, len(set(resets)))
     monkeypatch.setattr(type(run.env), "step", lambda *_: 1 / 0)
     assert agreement.played(found) == [36]
+
+
+class Gate(gymnasium.Env):
+    """One action of three is allowed at each place; the others are an error."""
+
+    observation_space = spaces.Discrete(6)
+    action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.at = int(self.np_random.integers(6))
+        return self.at, {"action_mask": np.arange(3) == self.at % 3}
+
+    def step(self, action):
+        assert action == self.at % 3
+        self.at = (self.at + 2) % 6
+        return self.at, 1.0, False, False, {"action_mask": np.arange(3) == self.at % 3}
+
+
+def test_what_is_forbidden_ends_no_comparison():
+    run = qfix.train(Gate, "dqn", total_steps=50, hidden=(4,), eval_episodes=0)
+    from qfix.export.source import source_of
+
+    assert len(agreement.played(source_of("to_onnx", run, None))) == agreement.N_PLAYED
 
 
 # Weights
