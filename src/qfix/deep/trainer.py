@@ -32,6 +32,7 @@ from qfix.deep.policy_config import PolicyConfig
 from qfix.deep.policy_network import PolicyNetwork
 from qfix.deep.streams import seed_words
 from qfix.envs.jax import jax_env_of
+from qfix.envs.time_limit import check_step_time_limit
 from qfix.errors import EnvironmentFault, SpaceError, option_error
 from qfix.explore import Constant, Greedy, Schedule
 from qfix.mdp import FiniteMDP
@@ -113,6 +114,7 @@ class DeepTrainer:
         if features is not None:
             rule = f"goes with learners on tables, and not with {owner}"
             raise option_error("train", "features", rule, "an array", "Leave it out.")
+        check_step_time_limit(step_time_limit)
         by_values = isinstance(config, DeepConfig)
         if by_values and not isinstance(env.action_space, gymnasium.spaces.Discrete):
             raise SpaceError(
