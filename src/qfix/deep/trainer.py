@@ -122,9 +122,10 @@ class DeepTrainer:
                 f"actions: use ppo, or discretise them in a wrapper."
             )
         codec = codec_for(env.observation_space)
-        if config.normalize_observations and codec.input.kind != "vector":
-            rule = "must be False where observations are numbers or images, which have a size of their own"
-            raise option_error(owner, "normalize_observations", rule, True, "Leave it out.")
+        if config.normalize_observations and (codec.input.kind != "vector" or codec.input.images):
+            rule = "must be False where observations are numbers or images, or have images among their parts"
+            remedy = "Leave it out, and scale other numbers in a wrapper."
+            raise option_error(owner, "normalize_observations", rule, True, remedy)
         twin = None if driver == "host" else jax_env_of(env, model)
         has_masks = False
         if twin is None or model is not None:

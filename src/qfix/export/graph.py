@@ -68,6 +68,11 @@ class Graph:
         name = "shape_" + "_".join(map(str, shape))
         return self.add("Reshape", x, self.constant(name, np.array([-1, *shape], np.int64)))
 
+    def columns(self, x: str, place: slice) -> str:
+        """(batch, stop - start) a stretch of each row of x."""
+        at = [self.constant(f"at_{n}", np.array([n], np.int64)) for n in (place.start, place.stop)]
+        return self.add("Slice", x, *at, self.constant("columns", np.array([1], np.int64)))
+
     def model(
         self, outputs: Mapping[str, tuple[Any, tuple[int, ...]]], told: Mapping[str, str], about: str
     ) -> bytes:
