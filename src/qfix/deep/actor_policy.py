@@ -162,7 +162,10 @@ class ActorPolicy:
         if isinstance(self.actions, Gaussian):
             shape = (*outputs.shape[:-1], *self.actions.shape)
             return self.actions.drawn(np, outputs, rng.standard_normal(shape).astype(np.float32))
-        found = [_draw(chances, rng) for chances in self.actions.probabilities(np, outputs)]
+        found = [
+            policies.draw(chances, np.asarray(rng.random(chances.shape[:-1])))
+            for chances in self.actions.probabilities(np, outputs)
+        ]
         return found[0] if self.actions.single else np.stack(found, axis=-1)
 
     def _seen(self, obs: Any) -> np.ndarray:
@@ -180,11 +183,3 @@ class ActorPolicy:
 
     def __repr__(self) -> str:
         return f"ActorPolicy({self._space}, {self.network!r})"
-
-
-def _draw(chances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(...) an action from each row of probabilities (..., A), never one of probability 0."""
-    u = np.asarray(rng.random(chances.shape[:-1]))
-    below = np.cumsum(chances, axis=-1)
-    last = chances.shape[-1] - 1 - (chances[..., ::-1] > 0).argmax(axis=-1)
-    return np.minimum((below <= u[..., None] * below[..., -1:]).sum(axis=-1), last)

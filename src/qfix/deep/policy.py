@@ -137,7 +137,7 @@ class NetworkPolicy:
             actions = values.argmax(axis=-1)
         else:
             noise = (self._rng if rng is None else rng).random(values.shape)
-            actions = np.where(values == values.max(axis=-1, keepdims=True), noise, -1.0).argmax(axis=-1)
+            actions = policies.best(values, noise)
         return int(actions) + self.first_action if values.ndim == 1 else actions + self.first_action
 
     def probabilities(self, obs: Any) -> np.ndarray:
@@ -220,10 +220,7 @@ class BehaviourPolicy:
             actions = chances.argmax(axis=-1)
         else:
             u = np.asarray((self._rng if rng is None else rng).random(chances.shape[:-1]))
-            actions = (np.cumsum(chances, axis=-1) <= u[..., None]).sum(axis=-1)
-            # never one of probability 0, whatever is rounded
-            last = chances.shape[-1] - 1 - (chances[..., ::-1] > 0).argmax(axis=-1)
-            actions = np.minimum(actions, last)
+            actions = policies.draw(chances, u)
         first = self.greedy.first_action
         return int(actions) + first if chances.ndim == 1 else actions + first
 

@@ -28,7 +28,7 @@ def check_step_time_limit(seconds: Any) -> None:
     Raises:
         OptionError: it is neither None nor a finite number above 0.
     """
-    if seconds is not None and not (isinstance(seconds, Real) and 0.0 < seconds < math.inf):
+    if seconds is not None and not (isinstance(seconds, Real) and 0.0 < float(seconds) < math.inf):
         rule = "must be a finite number of seconds above 0, or None"
         raise option_error("train", "step_time_limit", rule, seconds, "Use step_time_limit=60.")
 

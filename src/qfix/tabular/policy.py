@@ -100,9 +100,8 @@ class TablePolicy:
         if deterministic:
             actions = values.argmax(axis=-1)
         else:
-            rng = self._rng if rng is None else rng
-            noise = rng.random(values.shape)
-            actions = np.where(values == values.max(axis=-1, keepdims=True), noise, -1.0).argmax(axis=-1)
+            noise = (self._rng if rng is None else rng).random(values.shape)
+            actions = policies.best(values, noise)
         return int(actions) + self.first_action if values.ndim == 1 else actions + self.first_action
 
     def probabilities(self, obs: Any) -> np.ndarray:
@@ -194,9 +193,8 @@ class BehaviourPolicy:
         if deterministic:
             actions = chances.argmax(axis=-1)
         else:
-            u = (self._rng if rng is None else rng).random(chances.shape[:-1])
-            below = np.cumsum(chances, axis=-1)[..., :-1] <= u[..., None]
-            actions = below.sum(axis=-1)
+            u = np.asarray((self._rng if rng is None else rng).random(chances.shape[:-1]))
+            actions = policies.draw(chances, u)
         first = self.greedy.first_action
         return int(actions) + first if chances.ndim == 1 else actions + first
 
