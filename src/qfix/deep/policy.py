@@ -44,7 +44,7 @@ class NetworkPolicy:
         vector.setflags(write=False)
         self._weights = Weights(network.layout.split(vector), network.layout)
         self.moments = Moments(*(np.array(x, np.float32) for x in moments))
-        self._space = observation_space
+        self.observation_space = observation_space
         self._encode = codec_for(observation_space).encode
         space: Any = action_space
         self.first_action = int(space.start)
@@ -146,15 +146,15 @@ class NetworkPolicy:
 
     def is_batch(self, obs: Any) -> bool:
         """Whether these are several observations."""
-        if isinstance(self._space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
+        if isinstance(self.observation_space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
             return isinstance(obs, list)
-        return np.ndim(obs) == len(self._space.shape or ()) + 1
+        return np.ndim(obs) == len(self.observation_space.shape or ()) + 1
 
     def _kept(self, obs: Any) -> np.ndarray:
         try:
             return self._encode(obs)
         except (SpaceError, TypeError, ValueError, KeyError, IndexError) as fault:
-            raise SpaceError(f"An observation must lie in {self._space}. Got {obs!r}.") from fault
+            raise SpaceError(f"An observation must lie in {self.observation_space}. Got {obs!r}.") from fault
 
     def _values(self, kept: np.ndarray, memory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.moments.mean.size:
@@ -163,7 +163,7 @@ class NetworkPolicy:
         return self.network.q(np, self._weights, h), memory
 
     def __repr__(self) -> str:
-        return f"NetworkPolicy({self._space}, {self.network!r})"
+        return f"NetworkPolicy({self.observation_space}, {self.network!r})"
 
 
 class BehaviourPolicy:

@@ -17,6 +17,7 @@ import numpy as np
 
 from qfix.errors import FolderError
 from qfix.evaluation import allowed
+from qfix.export.graph import STATE, STATE_AFTER
 from qfix.export.source import Source
 from qfix.mdp.simulate import evaluation_seed
 
@@ -54,7 +55,7 @@ def require_agreement(model: bytes, source: Source, path: Path) -> int:
     family, begun = source.family, {}
     if size := family.n_state(policy):
         policy.memory = np.random.default_rng(0).uniform(-1, 1, (len(observations), size)).astype(np.float32)
-        begun["state"] = policy.memory
+        begun[STATE] = policy.memory
     values = family.values_of(policy, batch)
     if not np.isfinite(values).all():
         raise FolderError(
@@ -73,7 +74,7 @@ def require_agreement(model: bytes, source: Source, path: Path) -> int:
     ]
     wanted = policy.predict(batch)
     if begun:
-        (after,) = session.run(["state_after"], {"observation": given} | begun)
+        (after,) = session.run([STATE_AFTER], {"observation": given} | begun)
         apart = np.maximum(apart, np.abs(after - policy.memory).max() / TOLERANCE)
     same = family.same_actions(policy, values, actions, wanted, tolerated)
     if not (apart <= 1.0).all() or not same.all():  # also where the model's values are NaN

@@ -19,6 +19,9 @@ from qfix.errors import OptionError
 BATCH = "batch"
 """Name of the axis that may have any length."""
 
+STATE, STATE_AFTER = "state", "state_after"
+"""What the state of a recurrent network is called where it goes in, and where it comes out."""
+
 _OPSET = 17  # the first with LayerNormalization: runtimes since 2022 have it
 _IR_VERSION = 8  # the one of that opset
 _LARGEST_BYTES = 1_900_000_000  # a protobuf message ends at 2 GiB

@@ -19,24 +19,21 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from qfix.deep.layers import linear, output_size, relu
+from qfix.deep.layers import EPSILON, linear, output_size, relu
 from qfix.deep.network import COSINES
+from qfix.deep.normaliser import LARGEST, TINY
 from qfix.deep.observations import Input, codec_for
 from qfix.deep.policy import NetworkPolicy
 from qfix.deep.torsos import CONVOLUTIONS, IMPALA_CHANNELS, Convolution, choose_torso
-from qfix.export.graph import Graph
+from qfix.export.graph import STATE, STATE_AFTER, Graph
 from qfix.export.greedy import VALUES_NAME as VALUES_NAME
 from qfix.export.greedy import add_action as add_action
 from qfix.export.greedy import same_actions as same_actions
 from qfix.export.greedy import values_of as values_of
 
-STATE, STATE_AFTER = "state", "state_after"
-"""What the state of a recurrent network is called where it goes in, and where it comes out."""
-
 VALUES = np.float32
 """Type of the action values."""
 
-_LARGEST = 10.0  # standard deviations at which normalised observations are cut
 _TO_FIRST, _TO_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
@@ -84,7 +81,7 @@ def seen_by(policy: Any) -> tuple[np.ndarray, np.ndarray] | None:
     count, mean, squares = policy.moments
     if not (mean.size and count > 0):
         return None
-    return mean, np.sqrt(squares / np.maximum(count, np.float32(1.0)) + np.float32(1e-8))
+    return mean, np.sqrt(squares / np.maximum(count, np.float32(1.0)) + TINY)
 
 
 def draw(graph: Graph, policy: NetworkPolicy, space: gymnasium.Space[Any]) -> str:
@@ -132,8 +129,8 @@ def _vector(graph: Graph, policy: Any, space: gymnasium.Space[Any]) -> str:
     mean, deviation = seen
     x = graph.add("Sub", x, graph.constant("normaliser.mean", mean))
     x = graph.add("Div", x, graph.constant("normaliser.deviation", deviation))
-    least = graph.constant("normaliser.least", np.float32(-_LARGEST))
-    most = graph.constant("normaliser.most", np.float32(_LARGEST))
+    least = graph.constant("normaliser.least", -LARGEST)
+    most = graph.constant("normaliser.most", LARGEST)
     return graph.add("Clip", x, least, most)
 
 
@@ -222,7 +219,7 @@ def dense(graph: Graph, w: Any, name: str, x: str) -> str:
 
 
 def _gru(graph: Graph, w: Any, x: str, size: int) -> str:
-    """The state behind a recurrent layer, as `qfix.deep.layers.gru` has it; also put out, as "state_after"."""
+    """The state behind a recurrent layer, as `qfix.deep.layers.gru` has it; also put out, as `STATE_AFTER`."""
     state = graph.also_given(STATE, np.float32, (size,))
     given, own = dense(graph, w, "gru.input", x), dense(graph, w, "gru.state", state)
 
@@ -237,7 +234,7 @@ def _gru(graph: Graph, w: Any, x: str, size: int) -> str:
 
 def _layer_norm(graph: Graph, w: Any, name: str, x: str) -> str:
     kept = [graph.constant(f"{name}.{part}", w[f"{name}.{part}"]) for part in ("scale", "shift")]
-    return graph.add("LayerNormalization", x, *kept, axis=-1, epsilon=1e-5)
+    return graph.add("LayerNormalization", x, *kept, axis=-1, epsilon=float(EPSILON))
 
 
 def _rectified(graph: Graph, x: str) -> str:

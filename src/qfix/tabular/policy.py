@@ -22,6 +22,7 @@ class TablePolicy:
 
     Attributes:
         weights: the values of a table, (S, A) or (rows, A); the weights of tiles or features.
+        observation_space: what it acts on.
     """
 
     takes_masks = False
@@ -30,14 +31,14 @@ class TablePolicy:
         self,
         weights: np.ndarray,
         values_of: Callable[[Any], np.ndarray],
-        space: gymnasium.Space[Any],
+        observation_space: gymnasium.Space[Any],
         first_action: int = 0,
         table: np.ndarray | None = None,
     ) -> None:
         self._table = table  # (S, A) where a state is its own row
         self.weights = weights
         self._values_of = values_of
-        self._space = space
+        self.observation_space = observation_space
         self.first_action = first_action
         self._rng = np.random.default_rng(0)
 
@@ -109,27 +110,29 @@ class TablePolicy:
         return policies.greedy(self.action_values(obs))
 
     def __repr__(self) -> str:
-        return f"TablePolicy({self._space}, {self.weights.shape[1]} actions)"
+        return f"TablePolicy({self.observation_space}, {self.weights.shape[1]} actions)"
 
     def _values_at(self, observation: Any) -> np.ndarray:
         try:
             return self._values_of(observation)
         except SpaceError as fault:
-            raise SpaceError(f"An observation must lie in {self._space}. Got {observation!r}.") from fault
+            raise SpaceError(
+                f"An observation must lie in {self.observation_space}. Got {observation!r}."
+            ) from fault
 
     def _rows(self, states: Any) -> np.ndarray:
-        assert isinstance(self._space, gymnasium.spaces.Discrete)
+        assert isinstance(self.observation_space, gymnasium.spaces.Discrete)
         given = np.asarray(states)
-        rows = given - int(self._space.start)
+        rows = given - int(self.observation_space.start)
         if not np.issubdtype(rows.dtype, np.integer) or np.any((rows < 0) | (rows >= len(self.weights))):
-            raise SpaceError(f"Observations must lie in {self._space}. Got {given}.")
+            raise SpaceError(f"Observations must lie in {self.observation_space}. Got {given}.")
         return rows
 
     def is_batch(self, obs: Any) -> bool:
         """Whether these are several observations."""
-        if isinstance(self._space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
+        if isinstance(self.observation_space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
             return isinstance(obs, list)
-        return np.ndim(obs) == len(self._space.shape or ()) + 1
+        return np.ndim(obs) == len(self.observation_space.shape or ()) + 1
 
 
 class BehaviourPolicy:
