@@ -404,6 +404,33 @@ def test_what_is_played_is_what_an_evaluation_samples(runs, name, policy):
         assert len(played.lengths) == 4
 
 
+class Gate(Walk):
+    """One action of three is allowed at each place; the others are an error."""
+
+    action_space = gymnasium.spaces.Discrete(3)
+
+    def reset(self, *, seed=None, options=None):
+        observation, _ = super().reset(seed=seed)
+        return observation, {"action_mask": self.allowed()}
+
+    def allowed(self):
+        return np.arange(3) == self.at % 3
+
+    def step(self, action):
+        assert self.allowed()[action]
+        observation, reward, terminated, truncated, _ = super().step(2)
+        return observation, reward, terminated, truncated, {"action_mask": self.allowed()}
+
+
+@pytest.mark.parametrize("policy", ["greedy", "exploratory"])
+def test_what_is_played_keeps_to_allowed_actions(policy):
+    run = qfix.train(Gate, "dqn", total_steps=50, hidden=(4,), eval_episodes=0)
+    expected = evaluate_by_playing(Gate(), [run.policy(exploratory=policy != "greedy")], 4, 3, policy).samples
+    assert (
+        play(run, episodes=4, policy=policy, eval_seed=3, file=io.StringIO()).returns == expected[0].tolist()
+    )
+
+
 def test_a_played_grid_is_drawn_and_a_played_cart_is_listed(runs):
     out = io.StringIO()
     played = play(runs["grid"], episodes=2, file=out)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from qfix.evaluation import LONGEST_EPISODE, MASK
+from qfix.evaluation import LONGEST_EPISODE, MASK, allowed
 from qfix.mdp.simulate import evaluation_seed
 
 _REST = 0.01  # of the value, that may lie beyond a cut
@@ -103,16 +103,11 @@ def _played(
     values = policy.action_values(observation) / scale
     ended = over = False
     while not ended and len(rewards) < LONGEST_EPISODE:
-        allowed = {MASK: info[MASK]} if MASK in info and policy.takes_masks else {}
-        action = policy.predict(observation, **allowed)
+        action = policy.predict(observation, **allowed(policy, info))
         taken.append(values[action - first])
         observation, reward, over, cut, info = env.step(action)
         values = policy.action_values(observation) / scale
-        mask = (
-            np.asarray(info[MASK], bool)
-            if MASK in info and policy.takes_masks
-            else np.ones(len(values), bool)
-        )
+        mask = np.asarray(allowed(policy, info).get(MASK, np.ones(len(values))), bool)
         best_next.append(0.0 if over or not mask.any() else values[mask].max())
         rewards.append(learned(float(reward)) / scale)
         ended = over or cut

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -72,6 +72,16 @@ class Evaluation:
     def __repr__(self) -> str:
         how = "exact" if self.exact else f"{self.episodes} episodes a seed"
         return f"Evaluation(mean return {self.mean:.6g} over {len(self.returns)} seeds, {how})"
+
+
+def allowed(policy: Policy, info: Mapping[str, Any]) -> dict[str, Any]:
+    """What `predict` has to be told of allowed actions, by parameter: the mask in the info of a step, if there is one.
+
+    Args:
+        policy: who is to act; one that takes no masks is told nothing.
+        info: as the environment gave it.
+    """
+    return {MASK: info[MASK]} if policy.takes_masks and MASK in info else {}
 
 
 class RandomPolicy:
@@ -167,8 +177,8 @@ def _play(env: gymnasium.Env[Any, Any], policy: Policy, seed: int, episode: int,
         policy.reset()
         while steps < LONGEST_EPISODE:
             steps += 1
-            allowed = {MASK: info[MASK]} if MASK in info and policy.takes_masks else {}
-            action = policy.predict(observation, deterministic=kind == "greedy", rng=rng, **allowed)
+            mask = allowed(policy, info)
+            action = policy.predict(observation, deterministic=kind == "greedy", rng=rng, **mask)
             observation, reward, terminated, truncated, info = env.step(action)
             total += float(reward)
             if terminated or truncated:

@@ -94,7 +94,8 @@ def train(
         driver: of learners on tables "compiled", "live", or "auto": compiled where the environment has a table of
             transitions; of learners on networks "device", "host", or "auto": device where it is written in JAX, has
             such a twin, or has a table of transitions.
-        snapshot_episodes: keep a copy of the first seed's action values when these episodes are over.
+        snapshot_episodes: of learners on tables, keep a copy of the first seed's action values when these episodes are
+            over.
         require_convergence: warn unless the step size satisfies the Robbins-Monro conditions.
         features: (S, K) linear features of discrete observations, in place of a table.
         metrics_every: steps of a seed between two measurements (`run.metrics`); by default about 100 in all.

@@ -50,6 +50,35 @@ def test_boltzmann_tends_to_greedy_and_to_uniform():
     np.testing.assert_allclose(policies.boltzmann(Q, 1e9), np.full((2, 4), 0.25), rtol=1e-7)
 
 
+def test_ties_are_broken_by_the_largest_of_u():
+    u = np.array([[0.99, 0.3, 0.7, 0.98], [0.0, 0.9, 0.9, 0.9]])
+    np.testing.assert_array_equal(policies.best(Q, u), [2, 0])
+    with pytest.raises(OptionError, match="'u' parameter of best must have the shape of q"):
+        policies.best(Q, u[0])
+
+
+def test_draws_by_hand():
+    """Odds 0 : 2 : 0 : 5 : 3 : 0, which need not add up to 1: up to 0.2 the second, up to 0.7 the fourth."""
+    odds = np.tile([0.0, 2.0, 0.0, 5.0, 3.0, 0.0], (6, 1))
+    u = np.array([0.0, 0.19, 0.21, 0.69, 0.71, np.nextafter(1.0, 0.0)])
+    np.testing.assert_array_equal(policies.draw(odds, u), [1, 1, 3, 3, 4, 4])
+    assert policies.draw(odds[0], u[3]) == 3
+    with pytest.raises(
+        OptionError, match="'u' parameter of draw must have the shape of probabilities without"
+    ):
+        policies.draw(odds, u[:2])
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_rounding_draws_nothing_impossible(kind):
+    """Sums that round to a little less or more than 1, u just below 1, and nothing possible at the end."""
+    chances = np.random.default_rng(0).dirichlet(np.ones(6), 20_000).astype(kind)
+    chances = np.pad(chances, ((0, 0), (0, 2)))
+    for u in (np.nextafter(kind(1), kind(0)), np.nextafter(1.0, 0.0)):
+        drawn = policies.draw(chances, np.full(len(chances), u))
+        assert (np.take_along_axis(chances, drawn[:, None], -1) > 0).all()
+
+
 def test_ucb_by_hand():
     # log 10 = 2.3026: bonuses 2·√(2.3026/(6, 3, 1)) = 1.2390, 1.7522, 3.0349.
     counts = np.array([6, 3, 1])

@@ -304,3 +304,62 @@ def test_device_and_host_learn_the_same_from_images():
     np.testing.assert_allclose(
         policy.action_values(image), device.policy(one).action_values(image), atol=1e-2
     )
+
+
+# Images among other parts
+
+
+class Bars(gymnasium.Env):
+    """A bar somewhere in a picture, level or upright, and a number: pays 1 for whether it is level, the other way round
+    where the number is 1."""
+
+    observation_space = gymnasium.spaces.Dict(
+        noise=gymnasium.spaces.Box(-1.0, 1.0, (2,), np.float32),
+        picture=gymnasium.spaces.Box(0, 255, (8, 8, 1), np.uint8),
+        turned=gymnasium.spaces.Discrete(2),
+    )
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        rng = self.np_random
+        level, turned = rng.integers(2, size=2)
+        picture = np.zeros((8, 8, 1), np.uint8)
+        a, b = rng.integers(8), rng.integers(6)
+        picture[(a, slice(b, b + 3)) if level else (slice(b, b + 3), a)] = 255
+        self.right = int(level ^ turned)
+        noise = rng.uniform(-1.0, 1.0, 2).astype(np.float32)
+        return {"noise": noise, "picture": picture, "turned": int(turned)}, {}
+
+    def step(self, action):
+        paid = float(action == self.right)
+        return self.reset()[0], paid, True, False, {}
+
+
+def test_a_picture_among_other_parts_is_learned_from():
+    """Neither part says anything alone: without one of them half of the actions are right."""
+    options = {
+        "num_envs": 8,
+        "batch_size": 64,
+        "train_every": 1,
+        "learning_starts": 200,
+        "epsilon": 1.0,
+        "gamma": 0.0,
+    }
+    options |= {"buffer_size": 4_000, "hidden": (32,), "learning_rate": 2e-3}
+    made = trainer_of("dqn", Bars, "host", (3,), total_steps=6_000, **options)
+    assert made.network.torso == "minatar"
+    state, _ = made.advance(made.start(), 6_000)
+    policy, env = made.policy(state), Bars()
+    met = [(env.reset(seed=seed)[0], env.right) for seed in range(400)]
+    seen, right = [observation for observation, _ in met], np.array([answer for _, answer in met])
+    assert (policy.predict(seen) == right).mean() > 0.95
+    blind = [one | {"picture": np.zeros((8, 8, 1), np.uint8)} for one in seen]
+    assert (policy.predict(blind) == right).mean() < 0.65  # six standard deviations
+
+
+def test_numbers_beside_a_picture_are_not_normalised():
+    with pytest.raises(
+        OptionError, match=r"'normalize_observations' .* or have images among their parts.*wrapper"
+    ):
+        trainer("dqn", Bars, normalize_observations=True)

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from gymnasium.spaces import Box, Dict, Discrete
 
-from qfix.deep.layers import Layout, Weights, conv, layer_norm, linear, max_pool
+from qfix.deep.layers import Layout, Weights, conv, layer_norm, linear, max_pool, relu
 from qfix.deep.network import COSINES, QNetwork
-from qfix.deep.observations import Input
+from qfix.deep.observations import Input, codec_for
 from qfix.errors import OptionError
 
 RNG = np.random.default_rng(0)
@@ -17,6 +18,9 @@ VECTOR = Input("vector", (5,), np.dtype(np.float32))
 NUMBER = Input("number", (), np.dtype(np.int32), n=6)
 SMALL = Input("image", (10, 10, 4), np.dtype(np.uint8), scale=1.0)
 FRAMES = Input("image", (3, 40, 36), np.dtype(np.uint8), scale=255.0, channels_first=True)
+CAMERA, DEPTH = Box(0, 255, (3, 40, 36), np.uint8), Box(0, 9, (10, 12, 1), np.uint8)
+BOTH = codec_for(Dict(camera=CAMERA, depth=DEPTH, gear=Discrete(4))).input
+SOME = codec_for(Dict(a=Discrete(2), depth=DEPTH, speed=Box(-1, 1, (3,)))).input
 
 NETWORKS = {
     "mlp": (VECTOR, {}),
@@ -27,6 +31,11 @@ NETWORKS = {
     "minatar, normalised": (SMALL, {"network": "minatar", "normalised": True}),
     "nature, channels first": (FRAMES, {"network": "auto"}),
     "impala": (SMALL, {"network": "impala"}),
+    "images among others": (BOTH, {"dueling": True}),
+    "an image among others, normalised": (SOME, {"normalised": True, "noisy": True}),
+    "an image among others": (SOME, {"network": "impala"}),
+    "mlp of an image among others": (SOME, {"network": "mlp"}),
+    "recurrent, of an image among others": (SOME, {"gru": 3}),
     "dueling": (VECTOR, {"dueling": True}),
     "recurrent": (VECTOR, {"gru": 5}),
     "recurrent, of images": (SMALL, {"gru": 4, "dueling": True, "distribution": "iqn", "atoms": 3}),
@@ -63,7 +72,11 @@ def observations(given, *shape):
     if given.kind == "number":
         return RNG.integers(given.n, size=shape).astype(np.int32)
     if given.kind == "vector":
-        return RNG.normal(size=(*shape, *given.shape)).astype(np.float32)
+        numbers = RNG.normal(size=(*shape, *given.shape)).astype(np.float32)
+        for part in given.images:
+            pixels = RNG.integers(int(part.input.scale) + 1, size=(*shape, part.input.size))
+            numbers[..., part.place] = pixels
+        return numbers
     return RNG.integers(int(given.scale) + 1, size=(*shape, *given.shape)).astype(np.uint8)
 
 
@@ -227,6 +240,12 @@ def test_implicit_quantiles_are_asked_for_by_level():
         ("minatar", 36 * 16 + 16 + 1024 * 6 + 6 + 21),
         # 40 x 36: 9 x 8, 3 x 3, 1 x 1 of 64
         ("nature, channels first", 192 * 32 + 32 + 512 * 64 + 64 + 576 * 64 + 64 + 64 * 6 + 6 + 21),
+        # the two of above, on 40 x 36 and on 10 x 12 -> 8 x 10; joined with 4 numbers
+        (
+            "images among others",
+            192 * 32 + 32 + 512 * 64 + 64 + 576 * 64 + 64 + 9 * 16 + 16 + (64 + 1280 + 4) * 6 + 6 + 21 + 7,
+        ),
+        ("mlp of an image among others", 125 * 8 + 8 + 54 + 21),
         # 10 x 10 -> 5 -> 3 -> 2, of 32 at the end
         (
             "impala",
@@ -241,6 +260,31 @@ def test_parameters_by_hand(name, count):
     split = net.layout.split(np.arange(count))
     assert sum(a.size for a in split.values()) == count
     np.testing.assert_array_equal(net.layout.joined(np, split), np.arange(count))
+
+
+def test_operations_by_hand():
+    """Two a weight and position: 9 x 8, 3 x 3, 1 x 1 and 8 x 10 positions."""
+    convolutions = 192 * 32 * 72 + 512 * 64 * 9 + 576 * 64 + 9 * 16 * 80
+    assert made("images among others").operations == 2 * (convolutions + (64 + 1280 + 4) * 6 + 18 + 6)
+
+
+def test_an_image_among_others_goes_through_its_own_convolution():
+    """relu(W [relu(conv(image / 9)), numbers] + b), in whatever order the parts lie."""
+    net = QNetwork(SOME, 3, hidden=(8,))
+    assert net.torso == "minatar"
+    w, obs = weights(net, vector_of(net)), observations(SOME, 4)
+    image = obs[:, 2:122].reshape(4, 10, 12, 1) / np.float32(9)
+    features = relu(np, conv(np, w, "conv.depth.0", image, 1)).reshape(4, -1)
+    joined = np.concatenate([features, obs[:, :2], obs[:, 122:]], axis=-1)
+    expected = np.maximum(joined @ w["torso.0.weight"] + w["torso.0.bias"], 0.0)
+    np.testing.assert_allclose(net.features(np, w, obs), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_auto_takes_what_fits():
+    """On 35 x 35 the windows of "nature" do not, on 36 x 36 they do."""
+    for side, torso in ((35, "minatar"), (36, "nature")):
+        given = codec_for(Box(0, 255, (side, side, 3), np.uint8)).input
+        assert QNetwork(given, 2).torso == torso
 
 
 def test_weights_start_as_they_should():

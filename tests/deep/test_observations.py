@@ -70,6 +70,32 @@ def test_compounds_are_laid_end_to_end():
         )
 
 
+def test_images_among_other_parts_are_known_by_their_place():
+    frame = Box(0, 200, (8, 9, 2), np.uint8)
+    space = Dict(
+        a=Box(*BYTES, (3, 3, 3), np.uint8), b=Tuple([Discrete(2), frame]), c=Box(*BYTES, (2, 8, 9), np.uint8)
+    )
+    given = codec_for(space).input
+    assert (given.kind, given.size, given.dtype) == ("vector", 27 + 2 + 144 + 144, np.float32)
+    assert [(part.name, part.place) for part in given.images] == [
+        ("b.1", slice(29, 173)),
+        ("c", slice(173, 317)),
+    ]
+    assert [part.input for part in given.images] == [
+        codec_for(space["b"][1]).input,
+        codec_for(space["c"]).input,
+    ]
+    assert given.others == [slice(0, 29)]
+    x = space.sample()
+    seen = prepared(space, x)
+    np.testing.assert_array_equal(seen[:27], x["a"].ravel())
+    np.testing.assert_allclose(given.images[0].of(np, seen), x["b"][1] / 200, rtol=1e-6)
+    np.testing.assert_allclose(given.images[1].of(np, seen), np.moveaxis(x["c"], 0, -1) / 255, rtol=1e-6)
+    assert codec_for(Tuple([frame])).input.others == []
+    with pytest.raises(SpaceError, match=r"keys of their own.*Got a_b, a_b\."):
+        codec_for(Dict({"a.b": frame, "a_b": frame}))
+
+
 @pytest.mark.parametrize(
     ("space", "named"),
     [

@@ -13,13 +13,15 @@ from qfix.deep.distributions import Gaussian, actions_of
 from qfix.deep.experience import start_policy
 from qfix.deep.learner import Rates, Setup
 from qfix.deep.minibatches import each_part
-from qfix.deep.observations import Input
+from qfix.deep.observations import Input, codec_for
 from qfix.deep.orthogonal import orthogonal_start
 from qfix.deep.policy_network import PolicyNetwork
 from qfix.errors import SpaceError
 
 VECTOR = Input("vector", (5,), np.dtype(np.float32))
 IMAGE = Input("image", (9, 11, 3), np.dtype(np.uint8), scale=255.0)
+FRAME = spaces.Box(0, 255, (9, 11, 3), np.uint8)
+PARTS = codec_for(spaces.Tuple([spaces.Box(-1.0, 1.0, (3,)), FRAME])).input
 MULTI = spaces.MultiDiscrete([3, 4], start=[5, -1])
 BOX = spaces.Box(np.float32([-2.0, 0.0]), np.float32([3.0, 0.5]))
 KEY = jax.random.key(3)
@@ -42,6 +44,8 @@ OPTIONS = [
     {"space": BOX},
     {"space": BOX, "deviation": "state", "log_std": -1.0, "shared": True},
     {"given": IMAGE, "network": "minatar"},
+    {"given": PARTS},
+    {"given": PARTS, "shared": True},
     {"given": IMAGE, "network": "minatar", "shared": True, "activation": "relu"},
 ]
 

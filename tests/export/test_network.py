@@ -9,6 +9,7 @@ from export.running import answers, network_policy, opened
 from qfix.deep.normaliser import no_moments, seen
 from qfix.deep.observations import codec_for
 from qfix.export import to_onnx
+from qfix.export.agreement import bounded
 
 BOX = spaces.Box(-np.inf, np.inf, (6,), np.float32)
 HEADS = {
@@ -136,6 +137,21 @@ def test_a_compound_is_the_vector_that_qfix_flattens_it_to(space, tmp_path):
     values, actions = answers(tmp_path / "policy.onnx", flat)
     assert np.allclose(values, policy.action_values(observations), atol=1e-5)
     assert np.array_equal(actions, policy.predict(observations))
+
+
+@pytest.mark.parametrize("network", ["auto", "mlp", "impala"])
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_images_among_other_parts(network, layer_norm, tmp_path):
+    first = spaces.Box(0, 255, (4, 40, 36), np.uint8)
+    space = spaces.Dict(a=spaces.Discrete(3), first=first, last=spaces.Box(0, 9, SMALL, np.uint8), speed=BOX)
+    policy = network_policy(space, network=network, normalised=layer_norm)
+    to_onnx(policy, tmp_path / "policy.onnx")
+    observations = sampled(bounded(space))
+    flat = np.array([codec_for(space).encode(one) for one in observations])
+    values, actions = answers(tmp_path / "policy.onnx", flat)
+    assert np.abs(values - policy.action_values(observations)).max() < 1e-4
+    assert np.array_equal(actions, policy.predict(observations))
+    assert np.ptp(values, axis=0).min() > 0.01
 
 
 def by_hand(network_options, **arrays):

@@ -2,6 +2,7 @@
 
 import sys
 
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -50,7 +51,7 @@ def test_a_model_that_does_something_else_is_not_published(tmp_path, monkeypatch
 
     rng = np.random.default_rng(1)
     policy = network_policy(BOX, moments=seen(np, no_moments(4), rng.normal(7.0, 3.0, (50, 4)).astype("f4")))
-    monkeypatch.setattr(network, "_LARGEST", 9.0)
+    monkeypatch.setattr(network, "LARGEST", np.float32(9.0))
     with pytest.raises(FolderError, match=r"policy.onnx was not written: .* differ"):
         to_onnx(policy, tmp_path / "policy.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -118,6 +119,30 @@ def test_a_run_is_compared_where_its_policy_leads_too(monkeypatch):
     assert (len(agreement.played(found)), len(resets)) == (agreement.N_PLAYED, len(set(resets)))
     monkeypatch.setattr(type(run.env), "step", lambda *_: 1 / 0)
     assert agreement.played(found) == [36]
+
+
+class Gate(gymnasium.Env):
+    """One action of three is allowed at each place; the others are an error."""
+
+    observation_space = spaces.Discrete(6)
+    action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.at = int(self.np_random.integers(6))
+        return self.at, {"action_mask": np.arange(3) == self.at % 3}
+
+    def step(self, action):
+        assert action == self.at % 3
+        self.at = (self.at + 2) % 6
+        return self.at, 1.0, False, False, {"action_mask": np.arange(3) == self.at % 3}
+
+
+def test_what_is_forbidden_ends_no_comparison():
+    run = qfix.train(Gate, "dqn", total_steps=50, hidden=(4,), eval_episodes=0)
+    from qfix.export.source import source_of
+
+    assert len(agreement.played(source_of("to_onnx", run, None))) == agreement.N_PLAYED
 
 
 # Weights

@@ -187,10 +187,11 @@ def test_an_environment_that_hangs_while_it_is_brought_back_begins_its_episode_a
     assert run.resume(200).steps == 200
 
 
-@pytest.mark.parametrize("limit", [0, -1.0, np.inf, np.nan])
-def test_a_time_limit_that_is_none_is_refused(limit):
+@pytest.mark.parametrize("limit", [0, -1.0, np.inf, np.nan, "60"])
+@pytest.mark.parametrize(("algorithm", "driver"), [("q_learning", "live"), ("dqn", "host")])
+def test_a_time_limit_that_is_none_is_refused(limit, algorithm, driver):
     with pytest.raises(qfix.OptionError, match="'step_time_limit' parameter of train must be"):
-        qfix.train("FrozenLake", driver="live", total_steps=10, step_time_limit=limit)
+        qfix.train("FrozenLake", algorithm, driver=driver, total_steps=10, step_time_limit=limit)
 
 
 @pytest.mark.parametrize("seconds", [0, -1.0, np.inf, np.nan, None, "10", True])

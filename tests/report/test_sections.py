@@ -141,6 +141,15 @@ def test_options_that_differ_from_their_defaults_are_marked(tmp_path):
     assert "Inverse(0.5, 100, by='visit') (changed)" in changed["alpha"]
 
 
+def test_values_that_a_network_does_not_keep_are_not_told_of(tmp_path):
+    for algorithm, options, told in (("sarsa", {}, True), ("dqn", {"hidden": (4,)}, False)):
+        out = tmp_path / algorithm
+        made = gather(
+            out, qfix.train("FrozenLake-v1", algorithm, total_steps=50, out=out, eval_episodes=0, **options)
+        )
+        assert ("values kept after episodes1, 50, 500" in parsed(settings(made)).text) == told
+
+
 def test_defaults_are_those_the_algorithm_settles_on():
     run = qfix.train(GRID, total_steps=500)
     assert default_options(run.spec) == run.spec.config

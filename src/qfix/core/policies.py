@@ -1,6 +1,7 @@
 """Policies on action values, as probabilities of the actions along the last axis.
 
-Whoever acts draws from them with randomness of their own; whoever learns takes expectations under them.
+Whoever acts draws from them with randomness of their own, which is an argument; whoever learns takes expectations under
+them.
 """
 
 from __future__ import annotations
@@ -25,6 +26,51 @@ def greedy(q: Array) -> Array:
     xp = namespace(q)
     best = xp.astype(q == xp.max(q, axis=-1, keepdims=True), q.dtype)
     return best / xp.sum(best, axis=-1, keepdims=True)
+
+
+def best(q: Array, u: Array) -> Array:
+    """One of the best actions: of those that tie, the one with the largest u.
+
+    Args:
+        q: (..., A), action values; −inf for an action that is not allowed.
+        u: (..., A), uniform in [0, 1), so that each of them is as likely as `greedy` says.
+
+    Returns:
+        (...), numbers of actions.
+
+    Raises:
+        OptionError: u has another shape than q.
+    """
+    require_shape("best", "u", u, shape_of(q), "q")
+    xp = namespace(q, u)
+    return xp.argmax(xp.where(q == xp.max(q, axis=-1, keepdims=True), u, -1.0), axis=-1)
+
+
+def draw(probabilities: Array, u: Array) -> Array:
+    """An action from each row of probabilities, by one uniform number: the inverse of their distribution function.
+
+        a = |{k : π(0) + ... + π(k) ≤ u·Σ_b π(b)}|
+
+    Never an action of probability 0, whatever is rounded: the last that is possible is as far as it goes.
+
+    Args:
+        probabilities: (..., A), of which each row has a sum above 0, by rounding perhaps not 1.
+        u: (...), uniform in [0, 1).
+
+    Returns:
+        (...), numbers of actions.
+
+    Raises:
+        OptionError: u has another shape than the rows.
+
+    Source: Devroye (1986), Non-uniform random variate generation, section III.2 (sequential search).
+    """
+    require_shape("draw", "u", u, shape_of(probabilities)[:-1], "probabilities without its last axis")
+    xp = namespace(probabilities, u)
+    below = xp.cumulative_sum(probabilities, axis=-1)
+    passed = xp.astype(below <= u[..., None] * below[..., -1:], xp.int32)
+    possible = xp.astype(xp.flip(probabilities, axis=-1) > 0, xp.int32)
+    return xp.minimum(xp.sum(passed, axis=-1), probabilities.shape[-1] - 1 - xp.argmax(possible, axis=-1))
 
 
 def epsilon_greedy(q: Array, epsilon: Array) -> Array:

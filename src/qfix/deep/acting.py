@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from qfix.core import policies
+from qfix.core.policies import draw
 from qfix.core.td import epsilon_greedy_value
 from qfix.deep.distributions import Gaussian
 from qfix.deep.learner import Learner, Rates, Setup, allowed_q
@@ -40,15 +41,6 @@ def probabilities(strategy: Strategy, q: Array, rate: Array, mask: Array | None 
         return epsilon_greedy_value(greedy, 1.0 / n_actions, rate)
     uniform = mask / jnp.maximum(jnp.sum(mask, axis=-1, keepdims=True), 1)
     return epsilon_greedy_value(greedy, uniform, rate)
-
-
-def draw(chances: Array, u: Array) -> Array:
-    """(N,) an action from each row of probabilities (N, A), by one uniform number (N,) each."""
-    below = jnp.cumsum(chances, axis=-1)
-    u = u[..., None] * below[..., -1:]
-    # never one of probability 0, whatever is rounded: the last that is possible is as far as it goes
-    last = chances.shape[-1] - 1 - jnp.argmax(chances[..., ::-1] > 0, axis=-1)
-    return jnp.minimum(jnp.sum(below <= u, axis=-1), last).astype(jnp.int32)
 
 
 class Chance(NamedTuple):

@@ -43,7 +43,7 @@ class ActorPolicy:
         vector.setflags(write=False)
         self._weights = Weights(network.layout.split(vector), network.layout)
         self.moments = Moments(*(np.array(x, np.float32) for x in moments))
-        self._space = observation_space
+        self.observation_space = observation_space
         self._encode = codec_for(observation_space).encode
         space: Any = self.actions.space
         self.first_action = int(space.start) if self.actions.single else 0
@@ -144,9 +144,9 @@ class ActorPolicy:
 
     def is_batch(self, obs: Any) -> bool:
         """Whether these are several observations."""
-        if isinstance(self._space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
+        if isinstance(self.observation_space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
             return isinstance(obs, list)
-        return np.ndim(obs) == len(self._space.shape or ()) + 1
+        return np.ndim(obs) == len(self.observation_space.shape or ()) + 1
 
     def _masked(self, outputs: np.ndarray, mask: Any) -> np.ndarray:
         if mask is None:
@@ -162,7 +162,10 @@ class ActorPolicy:
         if isinstance(self.actions, Gaussian):
             shape = (*outputs.shape[:-1], *self.actions.shape)
             return self.actions.drawn(np, outputs, rng.standard_normal(shape).astype(np.float32))
-        found = [_draw(chances, rng) for chances in self.actions.probabilities(np, outputs)]
+        found = [
+            policies.draw(chances, np.asarray(rng.random(chances.shape[:-1])))
+            for chances in self.actions.probabilities(np, outputs)
+        ]
         return found[0] if self.actions.single else np.stack(found, axis=-1)
 
     def _seen(self, obs: Any) -> np.ndarray:
@@ -176,15 +179,7 @@ class ActorPolicy:
         try:
             return self._encode(obs)
         except (SpaceError, TypeError, ValueError, KeyError, IndexError) as fault:
-            raise SpaceError(f"An observation must lie in {self._space}. Got {obs!r}.") from fault
+            raise SpaceError(f"An observation must lie in {self.observation_space}. Got {obs!r}.") from fault
 
     def __repr__(self) -> str:
-        return f"ActorPolicy({self._space}, {self.network!r})"
-
-
-def _draw(chances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(...) an action from each row of probabilities (..., A), never one of probability 0."""
-    u = np.asarray(rng.random(chances.shape[:-1]))
-    below = np.cumsum(chances, axis=-1)
-    last = chances.shape[-1] - 1 - (chances[..., ::-1] > 0).argmax(axis=-1)
-    return np.minimum((below <= u[..., None] * below[..., -1:]).sum(axis=-1), last)
+        return f"ActorPolicy({self.observation_space}, {self.network!r})"

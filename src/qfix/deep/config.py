@@ -47,7 +47,7 @@ class NetworkConfig(ABC):
     hidden: tuple[int, ...] = (128, 128)
     """Widths of the fully connected layers; of a convolutional network only the last counts."""
     layer_norm: bool = False
-    """Normalise layers."""
+    """Normalise layers; impala: the fully connected layer only."""
     normalize_observations: bool = False
     """Scale observations to mean 0 and variance 1 by what has been seen so far; frozen when the policy is evaluated."""
     max_grad_norm: float = 10.0

@@ -63,7 +63,7 @@ class Config(DeepConfig):
     target: Literal["q_learning", "sarsa", "expected_sarsa"] = "q_learning"
     """Whose values are learned: of the greedy policy, or of the behaviour (one next action, or the expectation)."""
     double: bool = False
-    """The network chooses the next action, the target network says what it is worth."""
+    """q_learning without munchausen only: the network chooses the next action, the target network gives its value."""
     dueling: bool = False
     """Predict the value of a state and the advantages of its actions apart."""
     n_step: int = 1
@@ -71,15 +71,15 @@ class Config(DeepConfig):
     prioritized: bool = False
     """Draw steps by the size of their last TD error."""
     priority_exponent: float = 0.6
-    """How much of the priority counts, in [0, 1]; 0 draws uniformly."""
+    """prioritized: how much of the priority counts, in [0, 1]; 0 draws uniformly."""
     priority_beta: Schedule | float | str | None = None
-    """How much of the bias is weighed out, in [0, 1]. Default: Linear(0.4, 1, all steps)."""
+    """prioritized: how much of the bias is weighed out, in [0, 1]. Default: Linear(0.4, 1, all steps)."""
     noisy: bool = False
     """Learned noise in the fully connected layers, in place of epsilon."""
     distribution: Literal["none", "c51", "qr", "iqn"] = "none"
     """What of the return is predicted: its expectation, or a distribution on atoms or by quantiles."""
     atoms: int = 51
-    """Atoms or quantiles of a distribution."""
+    """c51, qr, iqn: atoms or quantiles."""
     value_range: tuple[float, ...] = (-10.0, 10.0)
     """c51: lowest and highest atom, which the discounted return should not leave."""
     munchausen: bool = False
@@ -87,7 +87,7 @@ class Config(DeepConfig):
     temperature: float = 0.03
     """Munchausen: temperature of its policy, above 0."""
     loss: Literal["huber", "squared"] = "huber"
-    """Loss of the TD error: quadratic up to 1 and then linear, or quadratic."""
+    """Loss of the TD error without a distribution: quadratic up to 1 and then linear, or quadratic."""
     sequence_length: int = 16
     """gru: steps of a sequence that are learned from; a batch has batch_size of them in all."""
     burn_in: int = 8

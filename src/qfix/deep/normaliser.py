@@ -16,7 +16,10 @@ import numpy as np
 
 Array = Any
 
-_LARGEST = 10.0
+LARGEST = np.float32(10.0)
+"""Standard deviations at which normalised observations are cut."""
+TINY = np.float32(1e-8)
+"""What is added to a variance."""
 _MOST = np.float32(1 << 22)  # observations that count; float32 cannot count on from 2^24
 
 
@@ -49,5 +52,5 @@ def normalised(xp: Any, moments: Moments, x: Array) -> Array:
     """x̂; x itself where nothing has been seen."""
     known = moments.count > 0
     variance = xp.where(known, moments.squares / xp.maximum(moments.count, np.float32(1.0)), 1.0)
-    scaled = (x - moments.mean) / xp.sqrt(variance + np.float32(1e-8))
-    return xp.where(known, xp.clip(scaled, -_LARGEST, _LARGEST), x)
+    scaled = (x - moments.mean) / xp.sqrt(variance + TINY)
+    return xp.where(known, xp.clip(scaled, -LARGEST, LARGEST), x)

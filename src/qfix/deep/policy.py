@@ -44,7 +44,7 @@ class NetworkPolicy:
         vector.setflags(write=False)
         self._weights = Weights(network.layout.split(vector), network.layout)
         self.moments = Moments(*(np.array(x, np.float32) for x in moments))
-        self._space = observation_space
+        self.observation_space = observation_space
         self._encode = codec_for(observation_space).encode
         space: Any = action_space
         self.first_action = int(space.start)
@@ -137,7 +137,7 @@ class NetworkPolicy:
             actions = values.argmax(axis=-1)
         else:
             noise = (self._rng if rng is None else rng).random(values.shape)
-            actions = np.where(values == values.max(axis=-1, keepdims=True), noise, -1.0).argmax(axis=-1)
+            actions = policies.best(values, noise)
         return int(actions) + self.first_action if values.ndim == 1 else actions + self.first_action
 
     def probabilities(self, obs: Any) -> np.ndarray:
@@ -146,15 +146,15 @@ class NetworkPolicy:
 
     def is_batch(self, obs: Any) -> bool:
         """Whether these are several observations."""
-        if isinstance(self._space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
+        if isinstance(self.observation_space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
             return isinstance(obs, list)
-        return np.ndim(obs) == len(self._space.shape or ()) + 1
+        return np.ndim(obs) == len(self.observation_space.shape or ()) + 1
 
     def _kept(self, obs: Any) -> np.ndarray:
         try:
             return self._encode(obs)
         except (SpaceError, TypeError, ValueError, KeyError, IndexError) as fault:
-            raise SpaceError(f"An observation must lie in {self._space}. Got {obs!r}.") from fault
+            raise SpaceError(f"An observation must lie in {self.observation_space}. Got {obs!r}.") from fault
 
     def _values(self, kept: np.ndarray, memory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if self.moments.mean.size:
@@ -163,7 +163,7 @@ class NetworkPolicy:
         return self.network.q(np, self._weights, h), memory
 
     def __repr__(self) -> str:
-        return f"NetworkPolicy({self._space}, {self.network!r})"
+        return f"NetworkPolicy({self.observation_space}, {self.network!r})"
 
 
 class BehaviourPolicy:
@@ -220,10 +220,7 @@ class BehaviourPolicy:
             actions = chances.argmax(axis=-1)
         else:
             u = np.asarray((self._rng if rng is None else rng).random(chances.shape[:-1]))
-            actions = (np.cumsum(chances, axis=-1) <= u[..., None]).sum(axis=-1)
-            # never one of probability 0, whatever is rounded
-            last = chances.shape[-1] - 1 - (chances[..., ::-1] > 0).argmax(axis=-1)
-            actions = np.minimum(actions, last)
+            actions = policies.draw(chances, u)
         first = self.greedy.first_action
         return int(actions) + first if chances.ndim == 1 else actions + first
 

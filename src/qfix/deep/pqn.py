@@ -40,7 +40,7 @@ class Config(DeepConfig):
     num_envs: int = 16
     """Environments stepped together."""
     layer_norm: bool = True
-    """Normalise layers."""
+    """Normalise layers; impala: the fully connected layer only."""
     num_steps: int = 64
     """Steps of each environment in a rollout."""
     num_minibatches: int = 16

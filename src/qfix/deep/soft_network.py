@@ -49,7 +49,7 @@ class SoftNetwork(PolicyNetwork):
         normalised: bool = False,
         temperature: float = 1.0,
     ) -> None:
-        if given.kind == "image":
+        if given.kind == "image" or given.images:
             raise OptionError(
                 f"Observations of sac must be numbers or vectors: its values look at observation and action together. "
                 f"Got images of shape {given.shape}. Use ppo, or flatten them in a wrapper."

@@ -17,7 +17,7 @@ import numpy as np
 
 from qfix.core import losses, policies, td
 from qfix.core._array import take_last
-from qfix.deep.acting import draw, probabilities
+from qfix.deep.acting import probabilities
 from qfix.deep.learner import Rates, Setup, allowed_q
 from qfix.deep.network import QNetwork
 from qfix.replay.batch import Batch
@@ -153,7 +153,7 @@ def next_step(
         return greedy_next(batch.reward, batch.discount, allowed_q(q_select, mask))
     chances = probabilities(config.strategy, q_select, rates.exploration, mask)
     if config.target == "sarsa":
-        taken = draw(chances, jax.random.uniform(key, chances.shape[:1]))
+        taken = policies.draw(chances, jax.random.uniform(key, chances.shape[:1]))
         chances = jax.nn.one_hot(taken, chances.shape[-1])
     return Next(batch.reward, batch.discount, chances, None)
 

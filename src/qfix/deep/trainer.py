@@ -30,6 +30,7 @@ from qfix.deep.policy import BehaviourPolicy, NetworkPolicy
 from qfix.deep.policy_network import PolicyNetwork
 from qfix.deep.streams import seed_words
 from qfix.envs.jax import jax_env_of
+from qfix.envs.time_limit import check_step_time_limit
 from qfix.errors import EnvironmentFault, option_error
 from qfix.explore import Constant, Greedy, Schedule
 from qfix.mdp import FiniteMDP
@@ -111,10 +112,12 @@ class DeepTrainer:
         if features is not None:
             rule = f"goes with learners on tables, and not with {owner}"
             raise option_error("train", "features", rule, "an array", "Leave it out.")
+        check_step_time_limit(step_time_limit)
         codec = codec_for(env.observation_space)
-        if config.normalize_observations and codec.input.kind != "vector":
-            rule = "must be False where observations are numbers or images, which have a size of their own"
-            raise option_error(owner, "normalize_observations", rule, True, "Leave it out.")
+        if config.normalize_observations and (codec.input.kind != "vector" or codec.input.images):
+            rule = "must be False where observations are numbers or images, or have images among their parts"
+            remedy = "Leave it out, and scale other numbers in a wrapper."
+            raise option_error(owner, "normalize_observations", rule, True, remedy)
         twin = None if driver == "host" else jax_env_of(env, model)
         has_masks = False
         if twin is None or model is not None:

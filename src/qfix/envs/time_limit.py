@@ -8,16 +8,29 @@ socket), not in native code that never returns.
 
 from __future__ import annotations
 
+import math
 import signal
 import sys
 import threading
 from collections.abc import Callable
+from numbers import Real
 from types import FrameType
 from typing import Any
 
-from qfix.errors import EnvironmentFault
+from qfix.errors import EnvironmentFault, option_error
 
 RINGS = 4  # within the limit
+
+
+def check_step_time_limit(seconds: Any) -> None:
+    """Require a limit of `train` that a timer can be set to.
+
+    Raises:
+        OptionError: it is neither None nor a finite number above 0.
+    """
+    if seconds is not None and not (isinstance(seconds, Real) and 0.0 < float(seconds) < math.inf):
+        rule = "must be a finite number of seconds above 0, or None"
+        raise option_error("train", "step_time_limit", rule, seconds, "Use step_time_limit=60.")
 
 
 class TimeLimit:

@@ -90,7 +90,7 @@ def add_action(graph: Graph, policy: ActorPolicy, outputs: str, n: int) -> tuple
     if isinstance(actions, Gaussian):
         centre, half = actions.scale
         low, high = actions.bounds
-        x = _slice(graph, outputs, 0, actions.shape[0])
+        x = graph.columns(outputs, slice(0, actions.shape[0]))
         x = graph.add("Tanh", x) if actions.squashed else x
         x = graph.add("Mul", x, graph.constant("action.half", half))
         x = graph.add("Add", x, graph.constant("action.centre", centre))
@@ -107,7 +107,10 @@ def add_action(graph: Graph, policy: ActorPolicy, outputs: str, n: int) -> tuple
         ends = np.cumsum(actions.sizes).tolist()
         parts = [
             graph.add(
-                "ArgMax", _slice(graph, outputs, end - n, end), axis=1, keepdims=0 if actions.single else 1
+                "ArgMax",
+                graph.columns(outputs, slice(end - n, end)),
+                axis=1,
+                keepdims=0 if actions.single else 1,
             )
             for end, n in zip(ends, actions.sizes, strict=True)
         ]
@@ -119,11 +122,6 @@ def add_action(graph: Graph, policy: ActorPolicy, outputs: str, n: int) -> tuple
         x = graph.reshape(x, *shape)
     graph.add("Cast", x, output="action", to=np.dtype(dtype))
     return dtype, shape, told
-
-
-def _slice(graph: Graph, x: str, first: int, end: int) -> str:
-    at = [graph.constant(f"at_{n}", np.array([n], np.int64)) for n in (first, end)]
-    return graph.add("Slice", x, *at, graph.constant("columns", np.array([1], np.int64)))
 
 
 def same_actions(

@@ -16,6 +16,8 @@ import gymnasium
 import numpy as np
 
 from qfix.errors import FolderError
+from qfix.evaluation import allowed
+from qfix.export.graph import STATE, STATE_AFTER
 from qfix.export.source import Source
 from qfix.mdp.simulate import evaluation_seed
 
@@ -53,7 +55,7 @@ def require_agreement(model: bytes, source: Source, path: Path) -> int:
     family, begun = source.family, {}
     if size := family.n_state(policy):
         policy.memory = np.random.default_rng(0).uniform(-1, 1, (len(observations), size)).astype(np.float32)
-        begun["state"] = policy.memory
+        begun[STATE] = policy.memory
     values = family.values_of(policy, batch)
     if not np.isfinite(values).all():
         raise FolderError(
@@ -65,13 +67,16 @@ def require_agreement(model: bytes, source: Source, path: Path) -> int:
     found, actions = session.run(asked, {"observation": given} | begun)
     first = {name: array[:1] for name, array in ({"observation": given} | begun).items()}
     alone, _ = session.run(asked, first)
-    allowed = TOLERANCE * np.maximum(1.0, np.abs(values).max(axis=-1))
-    apart = np.abs(np.concatenate([found - values, alone - values[:1]])).max(axis=-1) / [*allowed, allowed[0]]
+    tolerated = TOLERANCE * np.maximum(1.0, np.abs(values).max(axis=-1))
+    apart = np.abs(np.concatenate([found - values, alone - values[:1]])).max(axis=-1) / [
+        *tolerated,
+        tolerated[0],
+    ]
     wanted = policy.predict(batch)
     if begun:
-        (after,) = session.run(["state_after"], {"observation": given} | begun)
+        (after,) = session.run([STATE_AFTER], {"observation": given} | begun)
         apart = np.maximum(apart, np.abs(after - policy.memory).max() / TOLERANCE)
-    same = family.same_actions(policy, values, actions, wanted, allowed)
+    same = family.same_actions(policy, values, actions, wanted, tolerated)
     if not (apart <= 1.0).all() or not same.all():  # also where the model's values are NaN
         raise FolderError(
             f"{path} was not written: the model's action values differ from the policy's by up to "
@@ -126,12 +131,12 @@ def played(source: Source) -> list[Any]:
     episode = 0
     with contextlib.suppress(Exception):  # what is wrong with an environment is not for an export to say
         while len(met) < N_PLAYED:
-            observation, _ = run.env.reset(seed=evaluation_seed(0, episode))
+            observation, info = run.env.reset(seed=evaluation_seed(0, episode))
             source.policy.reset()
             episode, ended = episode + 1, False
             while not ended and len(met) < N_PLAYED:
                 met.append(copy.deepcopy(observation))
-                action = source.policy.predict(observation)
-                observation, _, terminated, truncated, _ = run.env.step(action)
+                action = source.policy.predict(observation, **allowed(source.policy, info))
+                observation, _, terminated, truncated, info = run.env.step(action)
                 ended = terminated or truncated
     return met

@@ -19,6 +19,9 @@ from qfix.errors import OptionError
 BATCH = "batch"
 """Name of the axis that may have any length."""
 
+STATE, STATE_AFTER = "state", "state_after"
+"""What the state of a recurrent network is called where it goes in, and where it comes out."""
+
 _OPSET = 17  # the first with LayerNormalization: runtimes since 2022 have it
 _IR_VERSION = 8  # the one of that opset
 _LARGEST_BYTES = 1_900_000_000  # a protobuf message ends at 2 GiB
@@ -67,6 +70,11 @@ class Graph:
         """(batch, *shape) of x."""
         name = "shape_" + "_".join(map(str, shape))
         return self.add("Reshape", x, self.constant(name, np.array([-1, *shape], np.int64)))
+
+    def columns(self, x: str, place: slice) -> str:
+        """(batch, stop - start) a stretch of each row of x."""
+        at = [self.constant(f"at_{n}", np.array([n], np.int64)) for n in (place.start, place.stop)]
+        return self.add("Slice", x, *at, self.constant("columns", np.array([1], np.int64)))
 
     def model(
         self, outputs: Mapping[str, tuple[Any, tuple[int, ...]]], told: Mapping[str, str], about: str

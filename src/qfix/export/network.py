@@ -19,24 +19,21 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from qfix.deep.layers import linear, output_size, relu
+from qfix.deep.layers import EPSILON, linear, output_size, relu
 from qfix.deep.network import COSINES
-from qfix.deep.observations import codec_for
+from qfix.deep.normaliser import LARGEST, TINY
+from qfix.deep.observations import Input, codec_for
 from qfix.deep.policy import NetworkPolicy
-from qfix.export.graph import Graph
+from qfix.deep.torsos import CONVOLUTIONS, IMPALA_CHANNELS, Convolution, choose_torso
+from qfix.export.graph import STATE, STATE_AFTER, Graph
 from qfix.export.greedy import VALUES_NAME as VALUES_NAME
 from qfix.export.greedy import add_action as add_action
 from qfix.export.greedy import same_actions as same_actions
 from qfix.export.greedy import values_of as values_of
 
-STATE, STATE_AFTER = "state", "state_after"
-"""What the state of a recurrent network is called where it goes in, and where it comes out."""
-
 VALUES = np.float32
 """Type of the action values."""
 
-_STRIDES = {"minatar": (1,), "nature": (4, 2, 1)}
-_LARGEST = 10.0  # standard deviations at which normalised observations are cut
 _TO_FIRST, _TO_LAST = [0, 3, 1, 2], [0, 2, 3, 1]
 
 
@@ -84,7 +81,7 @@ def seen_by(policy: Any) -> tuple[np.ndarray, np.ndarray] | None:
     count, mean, squares = policy.moments
     if not (mean.size and count > 0):
         return None
-    return mean, np.sqrt(squares / np.maximum(count, np.float32(1.0)) + np.float32(1e-8))
+    return mean, np.sqrt(squares / np.maximum(count, np.float32(1.0)) + TINY)
 
 
 def draw(graph: Graph, policy: NetworkPolicy, space: gymnasium.Space[Any]) -> str:
@@ -112,9 +109,13 @@ def draw(graph: Graph, policy: NetworkPolicy, space: gymnasium.Space[Any]) -> st
 
 def prepared(graph: Graph, policy: Any, space: gymnasium.Space[Any]) -> str:
     """(batch, n) of the graph's input, as the first fully connected layer of a policy's network takes it."""
-    if policy.network.given.kind == "image":
-        return _image(graph, policy)
-    return _vector(graph, policy, space)
+    given = policy.network.given
+    if given.kind == "image":
+        x = graph.cast(graph.input, np.float32)
+        x = graph.add("Div", x, graph.constant("highest", np.float32(given.scale)))
+        return _image(graph, policy, x, given, "conv")
+    x = _vector(graph, policy, space)
+    return _parts(graph, policy, x) if given.images else x
 
 
 def _vector(graph: Graph, policy: Any, space: gymnasium.Space[Any]) -> str:
@@ -128,8 +129,8 @@ def _vector(graph: Graph, policy: Any, space: gymnasium.Space[Any]) -> str:
     mean, deviation = seen
     x = graph.add("Sub", x, graph.constant("normaliser.mean", mean))
     x = graph.add("Div", x, graph.constant("normaliser.deviation", deviation))
-    least = graph.constant("normaliser.least", np.float32(-_LARGEST))
-    most = graph.constant("normaliser.most", np.float32(_LARGEST))
+    least = graph.constant("normaliser.least", -LARGEST)
+    most = graph.constant("normaliser.most", LARGEST)
     return graph.add("Clip", x, least, most)
 
 
@@ -146,49 +147,63 @@ def _one_hot(graph: Graph, space: gymnasium.Space[Any]) -> str:
     return graph.add("ReduceSum", graph.cast(hit, np.float32), axis, keepdims=0)
 
 
-def _image(graph: Graph, policy: Any) -> str:
-    """(batch, features) of images, through the convolutions if there are any."""
-    network, w = policy.network, policy.weights
-    given = network.given
-    x = graph.cast(graph.input, np.float32)
-    x = graph.add("Div", x, graph.constant("highest", np.float32(given.scale)))
-    if network.torso == "mlp":
+def _parts(graph: Graph, policy: Any, x: str) -> str:
+    """(batch, n) of vectors with images in them: what their convolutions make of these, and all other numbers."""
+    given = policy.network.given
+    x = graph.add("Div", x, graph.constant("highest", given.scales))
+    if policy.network.torso == "mlp":
+        return x
+    found = []
+    for part in given.images:
+        image = graph.reshape(graph.columns(x, part.place), *part.input.shape)
+        found.append(_image(graph, policy, image, part.input, f"conv.{part.name}"))
+    found += [graph.columns(x, place) for place in given.others]
+    return graph.add("Concat", *found, axis=1)
+
+
+def _image(graph: Graph, policy: Any, x: str, given: Input, name: str) -> str:
+    """(batch, features) of images, through the convolutions of that name if there are any."""
+    torso = choose_torso(policy.network.torso, given)
+    if torso == "mlp":
         x = graph.add("Transpose", x, perm=_TO_LAST) if given.channels_first else x
         return graph.reshape(x, given.size)
     x = x if given.channels_first else graph.add("Transpose", x, perm=_TO_FIRST)
     sides = given.shape[1:] if given.channels_first else given.shape[:2]
-    x, sides = (_impala if network.torso == "impala" else _stack)(graph, policy, x, sides)
-    channels = w[f"conv.{len(_STRIDES.get(network.torso, (1, 1, 1))) - 1}.weight"].shape[-1]
+    if torso == "impala":
+        x, sides = _impala(graph, policy.weights, x, sides, name)
+        channels = IMPALA_CHANNELS[-1]
+    else:
+        x, sides = _stack(graph, policy.weights, x, sides, name, CONVOLUTIONS[torso])
+        channels = CONVOLUTIONS[torso][-1].channels
     return graph.reshape(graph.add("Transpose", x, perm=_TO_LAST), sides[0] * sides[1] * channels)
 
 
 Sides = tuple[int, ...]
 
 
-def _stack(graph: Graph, policy: NetworkPolicy, x: str, sides: Sides) -> tuple[str, Sides]:
-    w = policy.weights
-    for i, stride in enumerate(_STRIDES[policy.network.torso]):
-        x = _conv(graph, w, f"conv.{i}", x, stride)
-        side = w[f"conv.{i}.weight"].shape[0]
-        sides = tuple(output_size(n, side, stride) for n in sides)
-        if f"conv.{i}.scale" in w:
-            x = _layer_norm(graph, w, f"conv.{i}", graph.add("Transpose", x, perm=_TO_LAST))
+def _stack(
+    graph: Graph, w: Any, x: str, sides: Sides, name: str, steps: Sequence[Convolution]
+) -> tuple[str, Sides]:
+    for i, step in enumerate(steps):
+        x = _conv(graph, w, f"{name}.{i}", x, step.stride)
+        sides = tuple(output_size(n, step.side, step.stride) for n in sides)
+        if f"{name}.{i}.scale" in w:
+            x = _layer_norm(graph, w, f"{name}.{i}", graph.add("Transpose", x, perm=_TO_LAST))
             x = graph.add("Transpose", x, perm=_TO_FIRST)
         x = _rectified(graph, x)
     return x, sides
 
 
-def _impala(graph: Graph, policy: NetworkPolicy, x: str, sides: Sides) -> tuple[str, Sides]:
-    w = policy.weights
-    for i in range(3):
-        x = _conv(graph, w, f"conv.{i}", x, 1, same=True)
+def _impala(graph: Graph, w: Any, x: str, sides: Sides, name: str) -> tuple[str, Sides]:
+    for i in range(len(IMPALA_CHANNELS)):
+        x = _conv(graph, w, f"{name}.{i}", x, 1, same=True)
         pads = [max((-(-n // 2) - 1) * 2 + 3 - n, 0) for n in sides]  # to ⌈n/2⌉ windows
         around = [p // 2 for p in pads] + [p - p // 2 for p in pads]
         x = graph.add("MaxPool", x, kernel_shape=[3, 3], strides=[2, 2], pads=around)
         sides = tuple(-(-n // 2) for n in sides)
         for k in (0, 2):
-            y = _conv(graph, w, f"conv.{i}.{k}", _rectified(graph, x), 1, same=True)
-            y = _conv(graph, w, f"conv.{i}.{k + 1}", _rectified(graph, y), 1, same=True)
+            y = _conv(graph, w, f"{name}.{i}.{k}", _rectified(graph, x), 1, same=True)
+            y = _conv(graph, w, f"{name}.{i}.{k + 1}", _rectified(graph, y), 1, same=True)
             x = graph.add("Add", x, y)
     return _rectified(graph, x), sides
 
@@ -204,13 +219,12 @@ def dense(graph: Graph, w: Any, name: str, x: str) -> str:
 
 
 def _gru(graph: Graph, w: Any, x: str, size: int) -> str:
-    """The state behind a recurrent layer, as `qfix.deep.layers.gru` has it; also put out, as "state_after"."""
+    """The state behind a recurrent layer, as `qfix.deep.layers.gru` has it; also put out, as `STATE_AFTER`."""
     state = graph.also_given(STATE, np.float32, (size,))
     given, own = dense(graph, w, "gru.input", x), dense(graph, w, "gru.state", state)
 
     def part(of: str, k: int) -> str:
-        ends = [graph.constant(f"gate_{i}", np.array([i * size], np.int64)) for i in (k, k + 1)]
-        return graph.add("Slice", of, *ends, graph.constant("gate_axis", np.array([1], np.int64)))
+        return graph.columns(of, slice(k * size, (k + 1) * size))
 
     r, z = (graph.add("Sigmoid", graph.add("Add", part(given, k), part(own, k))) for k in (0, 1))
     n = graph.add("Tanh", graph.add("Add", part(given, 2), graph.add("Mul", r, part(own, 2))))
@@ -220,7 +234,7 @@ def _gru(graph: Graph, w: Any, x: str, size: int) -> str:
 
 def _layer_norm(graph: Graph, w: Any, name: str, x: str) -> str:
     kept = [graph.constant(f"{name}.{part}", w[f"{name}.{part}"]) for part in ("scale", "shift")]
-    return graph.add("LayerNormalization", x, *kept, axis=-1, epsilon=1e-5)
+    return graph.add("LayerNormalization", x, *kept, axis=-1, epsilon=float(EPSILON))
 
 
 def _rectified(graph: Graph, x: str) -> str:

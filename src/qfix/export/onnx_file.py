@@ -10,7 +10,7 @@ import numpy as np
 
 from qfix.errors import OptionError
 from qfix.export.agreement import require_agreement
-from qfix.export.graph import Graph
+from qfix.export.graph import STATE, STATE_AFTER, Graph
 from qfix.export.source import Source, checked_target, source_of
 from qfix.runs.files import write_atomically
 
@@ -69,8 +69,8 @@ def model_of(source: Source) -> bytes:
     about = f"The greedy policy of a qfix run. observation -> {name} and action, the first of the best."
     outputs = {name: (family.VALUES, (n,)), "action": (dtype, shape)}
     if size := family.n_state(policy):
-        outputs["state_after"] = (np.float32, (size,))
-        about += " state: zeros where an episode begins, then state_after of the step before."
+        outputs[STATE_AFTER] = (np.float32, (size,))
+        about += f" {STATE}: zeros where an episode begins, then {STATE_AFTER} of the step before."
     return graph.model(outputs, told, about)
 
 

@@ -64,7 +64,7 @@ def source_of(owner: str, given: Any, seed: int | None) -> Source:
             "seed": str(run.spec.seeds[0] if seed is None else seed),
             "step": str(run.steps),
         }
-    return Source(policy, importlib.import_module(_FAMILIES[kind]), policy._space, told, run)
+    return Source(policy, importlib.import_module(_FAMILIES[kind]), policy.observation_space, told, run)
 
 
 def checked_target(owner: str, name: str, target: str | Path, endings: tuple[str, ...], force: bool) -> Path:

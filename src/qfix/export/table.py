@@ -90,7 +90,7 @@ def table_of(policy: TablePolicy) -> np.ndarray:
     Raises:
         SpaceError: observations are not numbered, or too many.
     """
-    space = policy._space
+    space = policy.observation_space
     remedy = "Train a network in its place, such as `qfix train ENV dqn`, or act with run.policy().predict."
     try:
         codec = discrete_codec(space)

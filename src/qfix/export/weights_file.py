@@ -17,11 +17,12 @@ def to_weights(source: Any, path: str | Path, *, seed: int | None = None, force:
     """Write the arrays of a greedy policy under their names.
 
     A network has `torso.0.weight` (in, out), `torso.0.bias`, ..., `head.weight`, `head.bias`, all float32; `value.*`
-    if it is dueling, `*.scale` and `*.shift` where layers are normalised, `conv.*` (height, width, in, out). Beside
-    them what else acting takes: `normaliser.mean` and `normaliser.deviation` of observations, the `support` of c51,
-    the `levels` of iqn; of a policy that was learned directly its critic, and of Box actions `log_std`,
-    `action.centre`, `action.half`, `action.low` and `action.high`. A table is `q`, (S, A). Every file has
-    `first_action`, the number of the first action.
+    if it is dueling, `*.scale` and `*.shift` where layers are normalised, `conv.*` (height, width, in, out), of an
+    image among other parts `conv.NAME.*`; the features of all images come before the other numbers. Beside them what
+    else acting takes: `normaliser.mean` and `normaliser.deviation` of observations, the `support` of c51, the `levels`
+    of iqn; of a policy that was learned directly its critic, and of Box actions `log_std`, `action.centre`,
+    `action.half`, `action.low` and `action.high`. A table is `q`, (S, A). Every file has `first_action`, the number of
+    the first action.
 
     Args:
         source: a Run, or the greedy policy of one.

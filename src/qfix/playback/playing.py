@@ -11,7 +11,7 @@ import numpy as np
 
 from qfix.assembly import env_for
 from qfix.errors import EnvironmentFault, QfixError, is_whole, option_error
-from qfix.evaluation import LONGEST_EPISODE, Kind, Policy
+from qfix.evaluation import LONGEST_EPISODE, Kind, Policy, allowed
 from qfix.experiment import load
 from qfix.mdp.simulate import evaluation_seed
 from qfix.playback.scene import Image, Scene, plain, render_modes
@@ -153,13 +153,14 @@ def _moments(
     rng = np.random.default_rng([seed, episode]) if kind == "exploratory" else None
     step, total = 0, 0.0
     try:
-        observation, _ = env.reset(seed=evaluation_seed(seed, episode))
+        observation, info = env.reset(seed=evaluation_seed(seed, episode))
         policy.reset()
         moment = _Moment(observation, None, 0.0, 0.0, 0, False, False)
         yield moment
         while not moment.is_last:
-            action = policy.predict(observation, deterministic=kind == "greedy", rng=rng)
-            observation, reward, terminated, truncated, _ = env.step(action)
+            mask = allowed(policy, info)
+            action = policy.predict(observation, deterministic=kind == "greedy", rng=rng, **mask)
+            observation, reward, terminated, truncated, info = env.step(action)
             step, total = step + 1, total + float(reward)
             moment = _Moment(
                 observation,

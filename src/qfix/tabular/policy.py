@@ -22,6 +22,7 @@ class TablePolicy:
 
     Attributes:
         weights: the values of a table, (S, A) or (rows, A); the weights of tiles or features.
+        observation_space: what it acts on.
     """
 
     takes_masks = False
@@ -30,14 +31,14 @@ class TablePolicy:
         self,
         weights: np.ndarray,
         values_of: Callable[[Any], np.ndarray],
-        space: gymnasium.Space[Any],
+        observation_space: gymnasium.Space[Any],
         first_action: int = 0,
         table: np.ndarray | None = None,
     ) -> None:
         self._table = table  # (S, A) where a state is its own row
         self.weights = weights
         self._values_of = values_of
-        self._space = space
+        self.observation_space = observation_space
         self.first_action = first_action
         self._rng = np.random.default_rng(0)
 
@@ -100,9 +101,8 @@ class TablePolicy:
         if deterministic:
             actions = values.argmax(axis=-1)
         else:
-            rng = self._rng if rng is None else rng
-            noise = rng.random(values.shape)
-            actions = np.where(values == values.max(axis=-1, keepdims=True), noise, -1.0).argmax(axis=-1)
+            noise = (self._rng if rng is None else rng).random(values.shape)
+            actions = policies.best(values, noise)
         return int(actions) + self.first_action if values.ndim == 1 else actions + self.first_action
 
     def probabilities(self, obs: Any) -> np.ndarray:
@@ -110,27 +110,29 @@ class TablePolicy:
         return policies.greedy(self.action_values(obs))
 
     def __repr__(self) -> str:
-        return f"TablePolicy({self._space}, {self.weights.shape[1]} actions)"
+        return f"TablePolicy({self.observation_space}, {self.weights.shape[1]} actions)"
 
     def _values_at(self, observation: Any) -> np.ndarray:
         try:
             return self._values_of(observation)
         except SpaceError as fault:
-            raise SpaceError(f"An observation must lie in {self._space}. Got {observation!r}.") from fault
+            raise SpaceError(
+                f"An observation must lie in {self.observation_space}. Got {observation!r}."
+            ) from fault
 
     def _rows(self, states: Any) -> np.ndarray:
-        assert isinstance(self._space, gymnasium.spaces.Discrete)
+        assert isinstance(self.observation_space, gymnasium.spaces.Discrete)
         given = np.asarray(states)
-        rows = given - int(self._space.start)
+        rows = given - int(self.observation_space.start)
         if not np.issubdtype(rows.dtype, np.integer) or np.any((rows < 0) | (rows >= len(self.weights))):
-            raise SpaceError(f"Observations must lie in {self._space}. Got {given}.")
+            raise SpaceError(f"Observations must lie in {self.observation_space}. Got {given}.")
         return rows
 
     def is_batch(self, obs: Any) -> bool:
         """Whether these are several observations."""
-        if isinstance(self._space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
+        if isinstance(self.observation_space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
             return isinstance(obs, list)
-        return np.ndim(obs) == len(self._space.shape or ()) + 1
+        return np.ndim(obs) == len(self.observation_space.shape or ()) + 1
 
 
 class BehaviourPolicy:
@@ -194,9 +196,8 @@ class BehaviourPolicy:
         if deterministic:
             actions = chances.argmax(axis=-1)
         else:
-            u = (self._rng if rng is None else rng).random(chances.shape[:-1])
-            below = np.cumsum(chances, axis=-1)[..., :-1] <= u[..., None]
-            actions = below.sum(axis=-1)
+            u = np.asarray((self._rng if rng is None else rng).random(chances.shape[:-1]))
+            actions = policies.draw(chances, u)
         first = self.greedy.first_action
         return int(actions) + first if chances.ndim == 1 else actions + first
 

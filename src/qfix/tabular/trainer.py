@@ -6,7 +6,6 @@ share a loop and the machine's other cores take the other pairs; neither changes
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ import gymnasium
 import numpy as np
 
 from qfix.envs.live_world import LiveWorld, fault_at
+from qfix.envs.time_limit import check_step_time_limit
 from qfix.errors import EnvironmentFault, option_error
 from qfix.mdp import FiniteMDP
 from qfix.mdp.simulate import transition_table
@@ -100,9 +100,7 @@ class TabularTrainer:
         if driver == "compiled" and model is None:
             rule = "can be 'compiled' only where the environment has a table of transitions"
             raise option_error("train", "driver", rule, driver, "Use driver='live'.")
-        if step_time_limit is not None and not 0.0 < step_time_limit < math.inf:
-            rule = "must be a finite number of seconds above 0, or None"
-            raise option_error("train", "step_time_limit", rule, step_time_limit, "Use step_time_limit=60.")
+        check_step_time_limit(step_time_limit)
         self.seeds = tuple(seeds)
         self.driver = ("live" if model is None else "compiled") if driver == "auto" else driver
         self.total_steps = int(total_steps or _FIRST_LOOK[self.driver])

@@ -7,7 +7,7 @@ import json
 import shlex
 from typing import Any
 
-from qfix.algorithms import ALGORITHMS
+from qfix.algorithms import ALGORITHMS, names_of
 from qfix.assembly import make_config
 from qfix.errors import QfixError
 from qfix.presets import preset
@@ -40,6 +40,9 @@ def settings(dossier: Dossier) -> Html:
         [f"environment: {name}", option_text(value)]
         for name, value in list(spec.env_kwargs.items())[:MOST_OPTIONS]
     ]
+    moments = ", ".join(f"{n:,}" for n in spec.snapshot_episodes[:20]) or "none"
+    of_network = spec.algorithm in names_of("deep")  # no values are kept of it
+    kept: list[list[Child]] = [] if of_network else [["values kept after episodes", moments]]
     about: list[list[Child]] = [
         ["environment", spec.env],
         *of_env,
@@ -48,7 +51,7 @@ def settings(dossier: Dossier) -> Html:
         ["steps of each seed", f"{spec.total_steps:,}"],
         ["stepped", spec.driver],
         ["measured every", f"{spec.metrics_every:,} steps"],
-        ["values kept after episodes", ", ".join(f"{n:,}" for n in spec.snapshot_episodes[:20]) or "none"],
+        *kept,
         ["episodes of an evaluation", f"{spec.eval_episodes:,}"],
         ["versions", ", ".join(f"{name} {version}" for name, version in spec.versions.items())],
         ["digest of all this", tag("code", spec.digest)],
