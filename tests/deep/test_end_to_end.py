@@ -103,3 +103,19 @@ def test_training_episodes_are_not_replayed_and_that_is_said_before_any_work(tmp
     for source in (run, tmp_path / "run"):
         with pytest.raises(OptionError, match="must be of a learner on tables"):
             replay(source)
+
+
+def test_a_run_with_masks_is_evaluated_on_episodes():
+    """Nothing was learned of what a mask forbids, so that a model, which allows all, says nothing of the policy."""
+    options = {"total_steps": 40, "learning_starts": 20, "hidden": (4,), "num_envs": 2}
+    run = qfix.train("Taxi-v4", "dqn", **options)
+    assert (run.spec.driver, run.model) == ("host", None)
+    found = run.evaluate(episodes=2)
+    assert (found.exact, found.episodes) == (False, 2)
+    assert found.samples.min() >= -200  # an action that is forbidden costs 10
+    for ask in (run.optimality_gap, run.optimum, lambda: run.solution):
+        with pytest.raises(qfix.ModelError, match=r"which actions are allowed.*run\.evaluate\(\)"):
+            ask()
+    with pytest.warns(UserWarning, match=r"device driver leaves that aside.*driver='host'"):
+        aside = qfix.train("Taxi-v4", "dqn", driver="device", **options)
+    assert aside.evaluate().exact

@@ -88,6 +88,9 @@ class DeepTrainer:
         total_steps: the budget of a seed, over which default schedules are laid; rounded up to whole units.
         step_time_limit: seconds that a reset or a step on the host may take before it counts as hung; None for any.
 
+    Attributes:
+        has_masks: whether only actions are taken that the info of a step allows: nothing is learned of the others.
+
     Raises:
         SpaceError: the spaces do not fit.
         OptionError: the options do not fit the spaces.
@@ -130,6 +133,8 @@ class DeepTrainer:
             has_masks = MASK in info and not isinstance(env.action_space, gymnasium.spaces.Box)
             if has_masks and driver == "auto":
                 twin = None  # there are no masks of actions on the device
+        self.has_masks = has_masks and twin is None
+        self._masks_left_aside = has_masks and twin is not None
         if driver == "device" and twin is None:
             rule = "can be 'device' only where the environment is written in JAX, has such a twin, or a finite model"
             raise option_error("train", "driver", rule, driver, "Use driver='host'.")
@@ -137,7 +142,7 @@ class DeepTrainer:
         self.driver = "host" if twin is None else "device"
         budget = total_steps or _FIRST_LOOK[self.driver]
         self.config = config.settled(int(budget))
-        if has_masks and getattr(config, "munchausen", False):
+        if self.has_masks and getattr(config, "munchausen", False):
             rule = (
                 "must be False where the environment says which actions are allowed: its bonus knows no mask"
             )
@@ -155,7 +160,15 @@ class DeepTrainer:
             self._device = DeviceDriver(setup, algorithm, twin)
         else:
             self._host = HostDriver(
-                setup, algorithm, make_env, codec, env, name, step_time_limit, has_masks, len(self.seeds)
+                setup,
+                algorithm,
+                make_env,
+                codec,
+                env,
+                name,
+                step_time_limit,
+                self.has_masks,
+                len(self.seeds),
             )
         worker: Any = self._device or self._host
         self.unit_steps: int = worker.unit_steps
@@ -491,6 +504,15 @@ class DeepTrainer:
         if self._host is not None and self._host.memory is not None:
             lines.append(f"memory {self._host.memory!r}")
         return tuple(lines)
+
+    def cautions(self, total_steps: int) -> tuple[str, ...]:
+        """What deserves a warning before so many steps of a seed are made."""
+        if not self._masks_left_aside:
+            return ()
+        return (
+            "The environment says which actions are allowed (action_mask), and the device driver leaves that aside: "
+            "all are taken, and learned from. driver='host' obeys the masks.",
+        )
 
     @property
     def value_scale(self) -> float:
