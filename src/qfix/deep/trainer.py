@@ -505,14 +505,27 @@ class DeepTrainer:
             lines.append(f"memory {self._host.memory!r}")
         return tuple(lines)
 
-    def cautions(self, total_steps: int) -> tuple[str, ...]:
+    def cautions(self, total_steps: int) -> list[str]:
         """What deserves a warning before so many steps of a seed are made."""
-        if not self._masks_left_aside:
-            return ()
-        return (
-            "The environment says which actions are allowed (action_mask), and the device driver leaves that aside: "
-            "all are taken, and learned from. driver='host' obeys the masks.",
-        )
+        found = []
+        if self._masks_left_aside:
+            found.append(
+                "The environment says which actions are allowed (action_mask), and the device driver leaves that "
+                "aside: all are taken, and learned from. The driver 'host' obeys the masks."
+            )
+        data = self._worker.data
+        if isinstance(data, Replay) and -(-total_steps // self.unit_steps) <= self._worker.first_learning:
+            why, remedy = (
+                f"learning_starts is {data.starts:,}",
+                "Use more steps, or a smaller learning_starts.",
+            )
+            if data.starts <= total_steps:
+                sequence = f"a sequence of {data.rows} steps of each of {self.config.num_envs} environments"
+                why, remedy = f"the first needs {sequence}", "Use more steps."
+            found.append(
+                f"No gradient step will be made: {why}, and total_steps is {total_steps:,}. {remedy}"
+            )
+        return found
 
     @property
     def value_scale(self) -> float:

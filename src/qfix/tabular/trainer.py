@@ -242,9 +242,9 @@ class TabularTrainer:
     about: tuple[str, ...] = ()
 
     @staticmethod
-    def cautions(total_steps: int) -> tuple[str, ...]:
+    def cautions(total_steps: int) -> list[str]:
         """What deserves a warning before so many steps of a seed are made: nothing."""
-        return ()
+        return []
 
     def measure(self, state: State) -> np.ndarray:
         """(metrics, seeds) values of `metric_names` now; begins a new count of exploratory actions."""
