@@ -34,7 +34,8 @@ OPTIONS = (
     ),
     Option(
         "step-time-limit",
-        "Seconds that a step of a live environment may take before its seed has failed.",
+        "Seconds that a step of an environment may take before its seed has failed, where it is stepped from Python "
+        "(drivers live and host).",
         read.number,
         "X",
         "60",
