@@ -295,13 +295,14 @@ def _kept_env_maker(spec: RunSpec, env: Any, owner: str = "load", n_seeds: int =
         rule = "must be given: this run was trained in an environment that was passed as an object"
         raise option_error(owner, "env", rule, None, f"Use {owner}(folder, ..., env=lambda: MyEnv()).")
     outside = [name for name, value in spec.env_kwargs.items() if _has_path(value)]
-    if ":" in spec.env or outside:
-        what = (
-            f"the options {outside} of '{spec.env}'" if outside else f"'{spec.env}', which imports a module"
-        )
+    unknown = spec.env_module and spec.env not in gymnasium.registry
+    if ":" in spec.env or outside or unknown:
+        what = f"'{spec.typed_env}', which imports a module"
+        if outside:
+            what = f"the options {outside} of '{spec.env}'"
         raise OptionError(
             f"The 'env' parameter of {owner} must be given for {what}: a run's folder alone is not trusted with "
-            f"that. Use {owner}(folder, ..., env={spec.env!r}) if you trust it."
+            f"that. Use {owner}(folder, ..., env={spec.typed_env!r}) if you trust it."
         )
     return env_maker(spec.env, spec.env_kwargs, n_seeds)
 
