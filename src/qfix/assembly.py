@@ -17,6 +17,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from qfix.algorithms import algorithm as find_algorithm
 from qfix.envs.make import TRANSPARENT, find_spec, make_env
@@ -320,15 +321,34 @@ def env_maker(env: Any, env_kwargs: Mapping[str, Any] | None, n_seeds: int) -> C
     """What gives every seed an environment of its own: seeds take turns in the middle of their episodes."""
     if isinstance(env, str):
         return lambda: make_env(env, env_kwargs)
-    if not isinstance(env, gymnasium.Env) and not callable(env):
-        rule = "must be an id, an environment or a function that makes one"
-        raise option_error("train", "env", rule, env, "Use for example 'FrozenLake-v1'.")
+    other_class = isinstance(env, type) and not issubclass(env, gymnasium.Env)
+    if not isinstance(env, gymnasium.Env) and (other_class or not callable(env)):
+        raise _no_environment(env)
     if env_kwargs:
         rule = "needs the id of an environment; this one is made elsewhere"
         raise option_error("train", "env_kwargs", rule, dict(env_kwargs), "Pass them where it is made.")
     if not isinstance(env, gymnasium.Env):
-        return lambda: make_env(env())
+        return lambda: make_env(_made_by(env))
     return Copies(env, n_seeds)
+
+
+def _made_by(function: Callable[[], Any]) -> Any:
+    made = function()
+    if not isinstance(made, gymnasium.Env | EnvSpec | str):
+        raise _no_environment(made)
+    return made
+
+
+def _no_environment(given: Any) -> OptionError:
+    rule = "must be an id, an environment of Gymnasium or a function that makes one"
+    name = given.__name__ if isinstance(given, type) else type(given).__name__
+    remedy = "Use for example 'FrozenLake-v1'."
+    if all(callable(getattr(given, method, None)) for method in ("reset", "step")):
+        remedy = (
+            f"If it is written in JAX, use env=lambda: JaxEnvView({name}(...)), from qfix.envs.jax.view; else derive "
+            f"it from gymnasium.Env."
+        )
+    return option_error("train", "env", rule, given, remedy)
 
 
 class Copies:
