@@ -439,7 +439,7 @@ def test_options_that_do_not_go_together(algorithm, options, match):
 def test_nothing_of_it_is_computed_from_a_model():
     import qfix
 
-    run = qfix.train("qfix/Grid4x3-v0", "dqn", total_steps=200, seeds=1, gru=4)
+    run = qfix.train("qfix/Grid4x3-v0", "dqn", total_steps=200, seeds=1, gru=4, learning_starts=200)
     with pytest.raises(ModelError, match="recurrent"):
         run.optimality_gap()
     assert not run.evaluate(episodes=2).exact

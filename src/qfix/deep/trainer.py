@@ -87,6 +87,9 @@ class DeepTrainer:
         total_steps: the budget of a seed, over which default schedules are laid; rounded up to whole units.
         step_time_limit: seconds that a reset or a step on the host may take before it counts as hung; None for any.
 
+    Attributes:
+        has_masks: whether only actions are taken that the info of a step allows: nothing is learned of the others.
+
     Raises:
         SpaceError: the spaces do not fit.
         OptionError: the options do not fit the spaces.
@@ -125,6 +128,8 @@ class DeepTrainer:
             has_masks = MASK in info and not isinstance(env.action_space, gymnasium.spaces.Box)
             if has_masks and driver == "auto":
                 twin = None  # there are no masks of actions on the device
+        self.has_masks = has_masks and twin is None
+        self._masks_left_aside = has_masks and twin is not None
         if driver == "device" and twin is None:
             rule = "can be 'device' only where the environment is written in JAX, has such a twin, or a finite model"
             raise option_error("train", "driver", rule, driver, "Use driver='host'.")
@@ -132,7 +137,7 @@ class DeepTrainer:
         self.driver = "host" if twin is None else "device"
         budget = total_steps or _FIRST_LOOK[self.driver]
         self.config = config.settled(int(budget))
-        if has_masks and getattr(config, "munchausen", False):
+        if self.has_masks and getattr(config, "munchausen", False):
             rule = (
                 "must be False where the environment says which actions are allowed: its bonus knows no mask"
             )
@@ -150,7 +155,15 @@ class DeepTrainer:
             self._device = DeviceDriver(setup, algorithm, twin)
         else:
             self._host = HostDriver(
-                setup, algorithm, make_env, codec, env, name, step_time_limit, has_masks, len(self.seeds)
+                setup,
+                algorithm,
+                make_env,
+                codec,
+                env,
+                name,
+                step_time_limit,
+                self.has_masks,
+                len(self.seeds),
             )
         worker: Any = self._device or self._host
         self.unit_steps: int = worker.unit_steps
@@ -457,6 +470,28 @@ class DeepTrainer:
         if self._host is not None and self._host.memory is not None:
             lines.append(f"memory {self._host.memory!r}")
         return tuple(lines)
+
+    def cautions(self, total_steps: int) -> list[str]:
+        """What deserves a warning before so many steps of a seed are made."""
+        found = []
+        if self._masks_left_aside:
+            found.append(
+                "The environment says which actions are allowed (action_mask), and the device driver leaves that "
+                "aside: all are taken, and learned from. The driver 'host' obeys the masks."
+            )
+        data = self._worker.data
+        if isinstance(data, Replay) and -(-total_steps // self.unit_steps) <= self._worker.first_learning:
+            why, remedy = (
+                f"learning_starts is {data.starts:,}",
+                "Use more steps, or a smaller learning_starts.",
+            )
+            if data.starts <= total_steps:
+                sequence = f"a sequence of {data.rows} steps of each of {self.config.num_envs} environments"
+                why, remedy = f"the first needs {sequence}", "Use more steps."
+            found.append(
+                f"No gradient step will be made: {why}, and total_steps is {total_steps:,}. {remedy}"
+            )
+        return found
 
     @property
     def value_scale(self) -> float:
