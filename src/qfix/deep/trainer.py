@@ -176,6 +176,7 @@ class DeepTrainer:
                 config.shared_torso,
                 config.deviation,
                 config.log_std,
+                config.gru,
             )
         distribution: Any = getattr(config, "distribution", "none")
         return QNetwork(
