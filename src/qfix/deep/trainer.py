@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qfix.deep import checks, measure, policy_report
+from qfix.deep._runtime import require_single_precision
 from qfix.deep.actor_policy import ActorPolicy
 from qfix.deep.config import DeepConfig, NetworkConfig
 from qfix.deep.data import Replay
@@ -115,6 +116,7 @@ class DeepTrainer:
             rule = f"goes with learners on tables, and not with {owner}"
             raise option_error("train", "features", rule, "an array", "Leave it out.")
         check_step_time_limit(step_time_limit)
+        require_single_precision()
         by_values = isinstance(config, DeepConfig)
         if by_values and not isinstance(env.action_space, gymnasium.spaces.Discrete):
             raise SpaceError(
