@@ -21,6 +21,13 @@ ROWS = {
     "Acrobot": ("Acrobot-v1", "dqn", 100_000, -90.0),
     "MountainCar": ("MountainCar-v0", "dqn", 150_000, -115.0),
     "LunarLander": ("LunarLander-v3", "dqn", 300_000, 200.0),
+    "CartPole-ppo": ("CartPole-v1", "ppo", 100_000, 490.0),
+    "CartPole-a2c": ("CartPole-v1", "a2c", 500_000, 475.0),
+    "CartPole-reinforce": ("CartPole-v1", "reinforce", 500_000, 475.0),
+    "Acrobot-ppo": ("Acrobot-v1", "ppo", 300_000, -90.0),
+    "LunarLander-ppo": ("LunarLander-v3", "ppo", 1_000_000, 220.0),
+    "Pendulum-ppo": ("Pendulum-v1", "ppo", 500_000, -200.0),
+    "Pendulum-sac": ("Pendulum-v1", "sac", 30_000, -200.0),
     "Asterix": ("qfix/Asterix-v0", "pqn", 5_000_000, None),
     "Breakout": ("qfix/Breakout-v0", "pqn", 5_000_000, None),
     "Freeway": ("qfix/Freeway-v0", "pqn", 5_000_000, None),
@@ -40,7 +47,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="another budget")
     options = parser.parse_args()
     print(
-        f"{'row':14} {'algorithm':9} {'steps':>9} {'seeds':>5} {'IQM':>8} {'95 % interval':>18} {'goal':>6} {'s':>6}"
+        f"{'row':18} {'algorithm':9} {'steps':>9} {'seeds':>5} {'IQM':>8} {'95 % interval':>18} {'goal':>6} {'s':>6}"
     )
     for name in options.rows:
         env, algorithm, steps, goal = ROWS[name]
@@ -50,7 +57,7 @@ def main() -> None:
         found = interval(returns, "iqm")
         limits = f"[{found.low:.1f}, {found.high:.1f}]"
         print(
-            f"{name:14} {algorithm:9} {run.steps:9,} {options.seeds:5} {found.estimate:8.1f} {limits:>18} "
+            f"{name:18} {algorithm:9} {run.steps:9,} {options.seeds:5} {found.estimate:8.1f} {limits:>18} "
             f"{'' if goal is None else goal:>6} {time.perf_counter() - begun:6.0f}   "
             f"{' '.join(f'{x:.0f}' for x in sorted(returns))}",
             flush=True,

@@ -91,13 +91,17 @@ def test_the_distance_to_the_optimum_is_over_states_in_which_something_is_decide
     )
     with pytest.raises(ModelError, match="no finite model"):
         qfix.train("MountainCar-v0", "sarsa_lambda", total_steps=20).value_distance()
-    clipped = qfix.train("qfix/ProbeLoop-v0", "dqn", total_steps=20, hidden=(4,), reward_clip=0.5)
+    clipped = qfix.train(
+        "qfix/ProbeLoop-v0", "dqn", total_steps=20, learning_starts=20, hidden=(4,), reward_clip=0.5
+    )
     with pytest.raises(ModelError, match=r"clipped to 0\.5"):
         clipped.value_distance()
 
 
 def test_a_network_is_told_apart_from_the_truth():
-    run = qfix.train("qfix/ProbeConstant-v0", "dqn", total_steps=20, hidden=(4,), reward_scale=3.0)
+    run = qfix.train(
+        "qfix/ProbeConstant-v0", "dqn", total_steps=20, learning_starts=20, hidden=(4,), reward_scale=3.0
+    )
     q = run.policy().action_values(0)[0] / 3
     np.testing.assert_allclose(run.value_distance(), [abs(q - 1)], rtol=1e-6)
     np.testing.assert_allclose(run.calibration(2).bias, [q - 1], rtol=1e-6)

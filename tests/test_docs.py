@@ -17,7 +17,7 @@ import pytest
 
 from qfix.algorithms import ALGORITHMS, names_of
 from qfix.cli import main
-from qfix.deep import measure, policy_report
+from qfix.deep import measure, policy_report, soft_report
 from qfix.deep.config import DeepConfig
 from qfix.envs import register_worlds
 from qfix.mdp import FiniteMDP
@@ -210,4 +210,4 @@ def test_the_metrics_of_networks_are_all_told():
     text = (ROOT / "docs" / "networks.md").read_text(encoding="utf-8")
     told = set(re.findall(r"`(\w+)`", text))
     told |= {f"td_error{quantile}" for quantile in told if quantile.startswith("_p")}
-    assert set(measure.NAMES) | set(policy_report.NAMES) <= told
+    assert set(measure.NAMES) | set(policy_report.NAMES) | set(soft_report.NAMES) <= told

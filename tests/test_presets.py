@@ -24,6 +24,6 @@ def test_games_of_the_console_share_one():
 
 
 def test_what_is_said_wins_and_the_rest_is_of_the_preset():
-    run = qfix.train("CartPole-v1", "dqn", total_steps=1, n_step=2, hidden=(4,))
+    run = qfix.train("CartPole-v1", "dqn", total_steps=4, learning_starts=0, n_step=2, hidden=(4,))
     assert run.spec.config["n_step"] == 2
     assert run.spec.config["double"] is True

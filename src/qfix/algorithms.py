@@ -43,6 +43,7 @@ ALGORITHMS: dict[str, Algorithm] = {
         "pqn": "parallel Q-learning: many environments, no replay, no target network",
         "reinforce": "policy gradient from whole returns, with a baseline",
         "a2c": "a policy and its critic, one gradient step from a short rollout",
+        "sac": "Q-learning of continuous actions, with a policy that finds the best one",
         "ppo": "a policy and its critic, several clipped epochs over a rollout",
     }.items()
 }

@@ -17,6 +17,7 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from qfix.algorithms import algorithm as find_algorithm
 from qfix.envs.make import TRANSPARENT, find_spec, make_env
@@ -280,13 +281,14 @@ def _kept_env_maker(spec: RunSpec, env: Any, owner: str = "load", n_seeds: int =
         rule = "must be given: this run was trained in an environment that was passed as an object"
         raise option_error(owner, "env", rule, None, f"Use {owner}(folder, ..., env=lambda: MyEnv()).")
     outside = [name for name, value in spec.env_kwargs.items() if _has_path(value)]
-    if ":" in spec.env or outside:
-        what = (
-            f"the options {outside} of '{spec.env}'" if outside else f"'{spec.env}', which imports a module"
-        )
+    unknown = spec.env_module and spec.env not in gymnasium.registry
+    if ":" in spec.env or outside or unknown:
+        what = f"'{spec.typed_env}', which imports a module"
+        if outside:
+            what = f"the options {outside} of '{spec.env}'"
         raise OptionError(
             f"The 'env' parameter of {owner} must be given for {what}: a run's folder alone is not trusted with "
-            f"that. Use {owner}(folder, ..., env={spec.env!r}) if you trust it."
+            f"that. Use {owner}(folder, ..., env={spec.typed_env!r}) if you trust it."
         )
     return env_maker(spec.env, spec.env_kwargs, n_seeds)
 
@@ -304,15 +306,34 @@ def env_maker(env: Any, env_kwargs: Mapping[str, Any] | None, n_seeds: int) -> C
     """What gives every seed an environment of its own: seeds take turns in the middle of their episodes."""
     if isinstance(env, str):
         return lambda: make_env(env, env_kwargs)
-    if not isinstance(env, gymnasium.Env) and not callable(env):
-        rule = "must be an id, an environment or a function that makes one"
-        raise option_error("train", "env", rule, env, "Use for example 'FrozenLake-v1'.")
+    other_class = isinstance(env, type) and not issubclass(env, gymnasium.Env)
+    if not isinstance(env, gymnasium.Env) and (other_class or not callable(env)):
+        raise _no_environment(env)
     if env_kwargs:
         rule = "needs the id of an environment; this one is made elsewhere"
         raise option_error("train", "env_kwargs", rule, dict(env_kwargs), "Pass them where it is made.")
     if not isinstance(env, gymnasium.Env):
-        return lambda: make_env(env())
+        return lambda: make_env(_made_by(env))
     return Copies(env, n_seeds)
+
+
+def _made_by(function: Callable[[], Any]) -> Any:
+    made = function()
+    if not isinstance(made, gymnasium.Env | EnvSpec | str):
+        raise _no_environment(made)
+    return made
+
+
+def _no_environment(given: Any) -> OptionError:
+    rule = "must be an id, an environment of Gymnasium or a function that makes one"
+    name = given.__name__ if isinstance(given, type) else type(given).__name__
+    remedy = "Use for example 'FrozenLake-v1'."
+    if all(callable(getattr(given, method, None)) for method in ("reset", "step")):
+        remedy = (
+            f"If it is written in JAX, use env=lambda: JaxEnvView({name}(...)), from qfix.envs.jax.view; else derive "
+            f"it from gymnasium.Env."
+        )
+    return option_error("train", "env", rule, given, remedy)
 
 
 class Copies:

@@ -48,7 +48,7 @@ from qfix.run import Run
 from qfix.runs import Checkpoint, Recorder, RunSpec, StoreReader, list_checkpoints, read_checkpoint
 from qfix.runs.recorder import CHECKPOINT_SECONDS
 from qfix.runs.schema import LONGEST_MESSAGE, plain_text
-from qfix.runs.spec import COMPUTING, STORE, survives_json, versions
+from qfix.runs.spec import COMPUTING, STORE, is_module, survives_json, versions
 from qfix.tracking import check_trackers
 from qfix.workers import check_workers
 
@@ -153,6 +153,7 @@ def train(
         _warn_of_divergence(config.alpha)
     by_id = isinstance(env, str)
     kwargs = dict(env_kwargs or {}) if by_id else own_options(made)
+    module = env.rpartition(":")[0] if isinstance(env, str) else ""
     spec = RunSpec(
         env=made.spec.id if made.spec is not None else printable_name(str(made)),
         env_kwargs=kwargs,
@@ -166,6 +167,7 @@ def train(
         eval_episodes=EVAL_EPISODES if eval_episodes is None else eval_episodes,
         versions=versions((*COMPUTING, *trainer.computed_with)),
         env_given="id" if by_id and survives_json(kwargs) else "object",
+        env_module=module if is_module(module) else "",
     )
     build = seed_trainer_for(spec, env, env_kwargs, features, step_time_limit)
     check_workers(workers, build, seed_list)

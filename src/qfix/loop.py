@@ -189,6 +189,8 @@ def carry_on(run: Any, progress: bool | Progress = False) -> None:
         Interrupted: Ctrl-C or SIGTERM; its `run` has what was learned.
     """
     run.status, run.signal = "running", None
+    for caution in run.trainer.cautions(run.spec.total_steps):
+        warnings.warn(caution, stacklevel=3)
     try:
         _loop(run, progress)
     except EnvironmentFault as fault:

@@ -36,7 +36,7 @@ class Run:
 
     Attributes:
         spec: what is run.
-        model: the environment's finite model, or None.
+        model: the environment's finite model; None where there is none, or nothing of these policies follows from it.
         trainer, state: of the family of algorithms; what the figures of a family look into.
         status: "running", "finished", "interrupted" or "failed".
         signal: number of the signal that interrupted it, or None.
@@ -61,7 +61,8 @@ class Run:
         shared: bool = False,
     ) -> None:
         self.spec = spec
-        self.model = None if trainer.remembers else model  # its policies are none of the model's states
+        # where a policy remembers, or a mask allows it some actions alone, nothing of it is told by states
+        self.model = None if trainer.remembers or trainer.has_masks else model
         self.env = env
         self._shared = shared  # whether `env` is the very one that is trained in
         self._displaced = False  # whether an evaluation has left it in the middle of another episode
@@ -422,6 +423,12 @@ class Run:
             raise ModelError(
                 "A recurrent network acts by what it has seen, not by the state alone, so that nothing of it is "
                 "computed from a model. Judge it by run.evaluate(), or train without gru."
+            )
+        if self.trainer.has_masks:
+            raise ModelError(
+                f"The environment '{self.spec.env}' says at each step which actions are allowed, and only these were "
+                f"learned, so that nothing is computed from a model, which has them all. Judge the run by "
+                f"run.evaluate(), which obeys the masks, or train with driver='device', which leaves them aside."
             )
         if self.model is None:
             raise ModelError(

@@ -1,5 +1,6 @@
 """Runs that are stopped and gone on with, from the shell: `qfix resume` and `qfix train --resume`."""
 
+import dataclasses
 import errno
 import json
 import shutil
@@ -125,10 +126,30 @@ def test_a_run_of_a_module_is_told_how_to_be_resumed(qfix_command):
     assert qfix_command(*line.split(), "--resume").code == 0
     gymnasium.registry.pop("tests/Fragile-v0")
     sys.modules.pop("fragile")
-    for command in ("resume", "evaluate", "play", "replay"):
-        answer = qfix_command(command, folder)
+    page = Path(qfix_command("report", folder).out.strip()).read_text()
+    assert "qfix train fragile:tests/Fragile-v0 q_learning" in page
+    assert "env=&#x27;fragile:tests/Fragile-v0&#x27;" in page
+    for command, more in (
+        ("resume", ()),
+        ("evaluate", ()),
+        ("play", ()),
+        ("replay", ()),
+        ("export", ("--onnx", "x")),
+    ):
+        answer = qfix_command(command, folder, *more)
         assert answer.code == 2
-        assert "name both: --env module:tests/Fragile-v0" in answer.err
+        assert "Write --env fragile:tests/Fragile-v0 if you trust it" in answer.err
+        assert "Did you mean" not in answer.err
+    assert "fragile" not in sys.modules
+    with pytest.raises(qfix.OptionError, match=r"env='fragile:tests/Fragile-v0'\) if you trust it"):
+        qfix.load(folder)
+    # of a run that was kept before modules were
+    spec = dataclasses.replace(qfix.RunSpec.load(folder), env_module="")
+    spec.save(folder)
+    answer = qfix_command("resume", folder)
+    assert "There is no environment 'tests/Fragile-v0'." in answer.err
+    assert "name both: --env module:tests/Fragile-v0" in answer.err
+    assert "Did you mean" not in answer.err
     answer = qfix_command(
         "resume", folder, "--env", "fragile:tests/Fragile-v0", "--total-steps", "600", "--no-pictures"
     )

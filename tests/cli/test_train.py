@@ -95,6 +95,21 @@ def test_help_has_the_options_of_train_an_algorithm_and_an_environment(qfix_comm
     assert "Options of q_learning" in qfix_command("train", "FrozenLake", "--help").out
 
 
+def test_help_speaks_of_the_family_of_the_algorithm(qfix_command):
+    table, network, both = (
+        " ".join(qfix_command("train", *words, "--help").out.split())
+        for words in (("FrozenLake",), ("CartPole-v1", "dqn"), ())
+    )
+    assert "exactly; by default" in table
+    assert "auto, compiled (all" in table
+    assert "device" not in table.partition("Options: ")[2]
+    assert "rounded up to whole units" in network
+    assert "auto, device (all" in network
+    assert "compiled" not in network.partition("Options: ")[2]
+    assert "of tables compiled" in both
+    assert "of networks device" in both
+
+
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [

@@ -37,6 +37,7 @@ WORLD = {  # deterministic where drivers are compared
     "ppo": "certain",
     "gaussian": "steered",
     "squashed": "steered",
+    "sac": "steered",
     "multi": "numbers",
     "recurrent": "certain",
     "recurrent_pqn": "certain",
@@ -141,7 +142,11 @@ def test_device_and_host_learn_the_same(algorithm):
         names = () if algorithm in WITHOUT_MEMORY else names
         for name in names:
             mine, other = packed[f"{seed}.memory.steps.{name}"], live_packed[f"{seed}.memory.{name}"]
-            np.testing.assert_array_equal(mine[: len(other)], other.reshape(-1), err_msg=name)
+            mine = mine[: len(other)]
+            if WORLD[algorithm] == "certain":
+                np.testing.assert_array_equal(mine, other.reshape(mine.shape), err_msg=name)
+            else:  # what is rounded in an action goes on into all that follows
+                np.testing.assert_allclose(mine, other.reshape(mine.shape), 1e-3, 1e-3, err_msg=name)
         mine, other = packed[f"{seed}.learner.params"], live_packed[f"{seed}.mind.learner.params"]
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
         started = device.pack(device.start())[f"{seed}.learner.params"]

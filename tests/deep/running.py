@@ -176,6 +176,12 @@ ROLLOUT = {name: REPLAY[name] for name in ("gamma", "num_envs", "learning_rate",
 POLICY = {name: ROLLOUT[name] for name in ("gamma", "num_envs", "learning_rate", "num_steps")} | {
     "entropy_coefficient": 0.01
 }
+SAC = {name: REPLAY[name] for name in ("gamma", "num_envs", "train_every", "batch_size", "tau")} | {
+    "learning_starts": 30,
+    "buffer_size": 200,
+    "gradient_steps": 2,
+    "learning_rate": 3e-3,
+}
 PPO = POLICY | {name: ROLLOUT[name] for name in ("num_minibatches", "num_epochs")} | {"lambda_": 0.8}
 CASES = {
     "dqn": ("dqn", {**REPLAY, "learning_starts": 50, "gradient_steps": 2, "target_every": 2, "tau": 0.1}),
@@ -205,6 +211,7 @@ CASES = {
         },
     ),
     "pqn": ("pqn", ROLLOUT),
+    "sac": ("sac", SAC),
     "reinforce": ("reinforce", {**POLICY, "baseline": "running_mean", "normalize_rewards": True}),
     "a2c": (
         "a2c",

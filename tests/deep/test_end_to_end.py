@@ -98,8 +98,48 @@ def test_on_the_host_and_resumed(half, tmp_path):
 
 def test_training_episodes_are_not_replayed_and_that_is_said_before_any_work(tmp_path):
     run = qfix.train(
-        "qfix/ProbeBoth-v0", "dqn", total_steps=20, hidden=(4,), out=tmp_path / "run", eval_episodes=0
+        "qfix/ProbeBoth-v0",
+        "dqn",
+        total_steps=20,
+        learning_starts=20,
+        hidden=(4,),
+        out=tmp_path / "run",
+        eval_episodes=0,
     )
     for source in (run, tmp_path / "run"):
         with pytest.raises(OptionError, match="must be of a learner on tables"):
             replay(source)
+
+
+def test_a_run_with_masks_is_evaluated_on_episodes():
+    """Nothing was learned of what a mask forbids, so that a model, which allows all, says nothing of the policy."""
+    options = {"total_steps": 40, "learning_starts": 20, "hidden": (4,), "num_envs": 2}
+    run = qfix.train("Taxi-v4", "dqn", **options)
+    assert (run.spec.driver, run.model) == ("host", None)
+    found = run.evaluate(episodes=2)
+    assert (found.exact, found.episodes) == (False, 2)
+    assert found.samples.min() >= -200  # an action that is forbidden costs 10
+    for ask in (run.optimality_gap, run.optimum, lambda: run.solution):
+        with pytest.raises(qfix.ModelError, match=r"which actions are allowed.*run\.evaluate\(\)"):
+            ask()
+    with pytest.warns(UserWarning, match=r"device driver leaves that aside.*'host' obeys"):
+        aside = qfix.train("Taxi-v4", "dqn", driver="device", **options)
+    assert aside.evaluate().exact
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"learning_starts": 41}, "learning_starts is 41, and total_steps is 40"),
+        ({"learning_starts": 8, "gru": 2, "burn_in": 8}, "a sequence of 24 steps of each of 2"),
+    ],
+)
+def test_a_budget_in_which_nothing_is_learned_is_told(options, said):
+    few = {"total_steps": 40, "hidden": (4,), "num_envs": 2, "train_every": 1}
+    with pytest.warns(UserWarning, match=f"No gradient step will be made: .*{said}"):
+        run = qfix.train("CartPole-v1", "dqn", **few, **options)
+    untrained = run.trainer.policy(run.trainer.start())
+    for name, weights in run.policy().weights.items():
+        np.testing.assert_array_equal(weights, untrained.weights[name])
+    run.resume(total_steps=60)
+    assert np.isfinite(run.metrics("loss").values[0, -1])

@@ -360,7 +360,7 @@ def test_a_memory_keeps_the_states_that_the_network_had(driver):
     assert failures >= 2 if "faults" in driver else failures == 0
     kept = trainer.pack(state)
     prefix = "0.memory.steps." if driver == "device" else "0.memory."
-    states = kept["0.memory.steps.state" if driver == "device" else "0.memory.states"]
+    states = kept["0.memory.steps.state" if driver == "device" else "0.memory.state"]
     n = len(states) // 3 if driver != "device" else 80
     states, obs, ended = (
         x[: 3 * n].reshape(n, 3, -1) for x in (states, kept[prefix + "obs"], kept[prefix + "ended"])
@@ -439,7 +439,7 @@ def test_options_that_do_not_go_together(algorithm, options, match):
 def test_nothing_of_it_is_computed_from_a_model():
     import qfix
 
-    run = qfix.train("qfix/Grid4x3-v0", "dqn", total_steps=200, seeds=1, gru=4)
+    run = qfix.train("qfix/Grid4x3-v0", "dqn", total_steps=200, seeds=1, gru=4, learning_starts=200)
     with pytest.raises(ModelError, match="recurrent"):
         run.optimality_gap()
     assert not run.evaluate(episodes=2).exact

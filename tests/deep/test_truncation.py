@@ -158,7 +158,7 @@ def test_a_rollout_bootstraps_truncated_steps_from_final_observations(driver, al
 
     def update(setup, learner, steps, rates, key):
         jax.debug.callback(lambda *arrays: seen.append(arrays), *steps[:8])
-        return learner, setup.blank_report(setup.config.data.batch_size)
+        return learner, setup.config.measuring.blank_report(setup.config.data.batch_size)
 
     monkeypatch.setattr(algorithm, "bootstrap", bootstrap)
     monkeypatch.setattr(algorithm, "update", update)

@@ -145,5 +145,5 @@ def test_what_cannot_be_is_refused():
     hostile[-1] = 1.0  # the newest row begins no sequence
     with pytest.raises(OptionError, match=r"'priorities'.*cannot begin yet"):
         host(20, 0.6).unpack(arrays | {"priorities": hostile})
-    with pytest.raises(OptionError, match="'states'"):
-        host(20, 0.6).unpack(arrays | {"states": arrays["states"][:, :2]})
+    with pytest.raises(OptionError, match="'state'"):
+        host(20, 0.6).unpack(arrays | {"state": arrays["state"][:, :2]})

@@ -113,7 +113,7 @@ def test_decades_by_hand():
 
 
 def test_features_count_no_visits():
-    assert visits_of(qfix.train("MountainCar-v0", total_steps=50)) is None
+    assert visits_of(qfix.train("MountainCar-v0", total_steps=50, learning_starts=50)) is None
 
 
 # Values

@@ -231,7 +231,7 @@ def test_a_folder_before_anything_has_happened(tmp_path):
 
 
 def test_a_box_is_a_picture_by_day_and_by_night(tmp_path):
-    qfix.train("MountainCar-v0", total_steps=600, eval_episodes=1, out=tmp_path / "run")
+    qfix.train("MountainCar-v0", total_steps=600, learning_starts=600, eval_episodes=1, out=tmp_path / "run")
     root = read(tmp_path / "run")
     (values,) = [e for e in root.all("section") if e.attributes["id"] == "values"]
     assert len(values.all("img")) == len(values.all("source")) >= 1

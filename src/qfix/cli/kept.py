@@ -93,7 +93,8 @@ def asked_in_shell(folder: Path, env: str | None = None, python: str = "") -> It
         if env is not None or "environment" not in str(error):
             raise
         told = f"If a module registers it, name both: --env module:{spec.env}"
-        raise UnknownNameError(f"{error} {told}") from error
+        said = re.sub(r" Did you mean '[^']*'\?", "", str(error))  # it is no slip of the user's
+        raise UnknownNameError(f"{said} {told}") from error
 
 
 def load_trained(

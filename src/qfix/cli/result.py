@@ -34,7 +34,8 @@ OPTIONS = (
     ),
     Option(
         "step-time-limit",
-        "Seconds that a step of a live environment may take before its seed has failed.",
+        "Seconds that a step of an environment may take before its seed has failed, where it is stepped from Python "
+        "(drivers live and host).",
         read.number,
         "X",
         "60",
@@ -183,7 +184,9 @@ def _show(run: Any, wishes: Wishes, fault: QfixError | None) -> list[QfixError]:
     if isinstance(fault, EnvironmentFault) and run.status != "failed":
         unevaluated = "as the environment failed"
     elif run.status == "interrupted" and run.model is None and wishes.folder is not None:
-        unevaluated = f"as the training was interrupted; `qfix evaluate {wishes.folder}` does it"
+        unevaluated = (
+            f"as the training was interrupted; `{command_on('evaluate', wishes.folder, wishes.env)}` does it"
+        )
     try:
         with waiting(run.model is None and not unevaluated and wishes.progress):
             summary = summarise(run, unevaluated=unevaluated)

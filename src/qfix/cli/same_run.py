@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from qfix.cli.kept import load_run
+from qfix.cli.kept import command_on, load_run
 from qfix.errors import ModelError, OptionError, is_whole
 
 
@@ -40,7 +40,8 @@ def load_same_run(
     env_id = made.spec.id if made.spec is not None else env
     if (spec.env, spec.algorithm) != (env_id, name):
         raise OptionError(
-            f"{folder} holds another run: {spec.algorithm} on {spec.env}, and not {name} on {env_id}. {_remedy(folder)}"
+            f"{folder} holds another run: {spec.algorithm} on {spec.env}, and not {name} on {env_id}. "
+            f"{_remedy(folder, spec)}"
         )
     kept = load_run(
         folder, env if ":" in env else None, python=".resume()", step_time_limit=own["step_time_limit"]
@@ -58,8 +59,9 @@ def load_same_run(
         f"{_typed(field)} is {_value(there, field)} there and {_value(here, field)} here" for field in found
     )
     longer = found == ["total_steps"] and asked.total_steps > spec.total_steps
-    more = f" To extend it: `qfix resume {folder} --total-steps {asked.total_steps:_}`." if longer else ""
-    raise OptionError(f"{folder} holds another run: {told}. {_remedy(folder)}{more}")
+    extend = command_on("resume", folder, spec.typed_env, "--total-steps", f"{asked.total_steps:_}")
+    more = f" To extend it: `{extend}`." if longer else ""
+    raise OptionError(f"{folder} holds another run: {told}. {_remedy(folder, spec)}{more}")
 
 
 def _asked(
@@ -103,8 +105,9 @@ def _asked(
     )
 
 
-def _remedy(folder: Path) -> str:
-    return f"Begin anew without --resume, or go on with that one: `qfix resume {folder}`."
+def _remedy(folder: Path, spec: Any) -> str:
+    go_on = command_on("resume", folder, spec.typed_env)
+    return f"Begin anew without --resume, or go on with that one: `{go_on}`."
 
 
 def _typed(field: str) -> str:

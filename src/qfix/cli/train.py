@@ -54,7 +54,8 @@ def _seeds(name: str, text: str) -> int | list[int]:
 OPTIONS = (
     Option(
         "total-steps",
-        "Environment steps of each seed, exactly; by default enough for a first look.",
+        "Environment steps of each seed; by default enough for a first look. Tables make them exactly, networks round "
+        "them up to whole units of work.",
         read.whole,
         "N",
     ),
@@ -65,7 +66,8 @@ OPTIONS = (
     Option("resume", "Go on with the run in that folder, if there is one and it is this very run."),
     Option(
         "driver",
-        "auto, compiled (all in one kernel; needs a table of transitions) or live (any environment).",
+        "How the environment is stepped: auto; of tables compiled (all in one kernel; needs a table of transitions) or "
+        "live (any environment); of networks device (needs an environment in JAX, or a table) or host (any).",
         read.word,
         "NAME",
         "auto",
@@ -94,6 +96,19 @@ OPTIONS = (
     *RESULT_OPTIONS,
     Option("help", "Show this; after ENV or ALGORITHM with their options."),
 )
+# what an option means for one family of algorithms, by the folder it is in
+_OF_FAMILY = {
+    "tabular": {
+        "total-steps": "Environment steps of each seed, exactly; by default enough for a first look.",
+        "driver": "auto, compiled (all in one kernel; needs a table of transitions) or live (any environment).",
+    },
+    "deep": {
+        "total-steps": "Environment steps of each seed, all its environments together, rounded up to whole units of "
+        "work; by default enough for a first look.",
+        "driver": "auto, device (all in one program; needs an environment in JAX, or a table of transitions) or host "
+        "(any environment).",
+    },
+}
 _FLAGS = [option.name for option in OPTIONS if option.read is None]
 
 
@@ -265,6 +280,9 @@ def _help(positional: list[str], env_words: dict[str, str | None]) -> int:
                 o._replace(default=read.typed(given[o.parameter])) if o.parameter in given else o
                 for o in options
             ]
+        family = algorithm(algorithms[0]).module.split(".")[1]
+        said = _OF_FAMILY.get(family, {})
+        groups["Options"] = [o._replace(summary=said.get(o.name, o.summary)) for o in OPTIONS]
         groups = {title: options} | groups
         ending = ""
     print(read.help_text(_USAGE, _ABOUT, groups, ending))

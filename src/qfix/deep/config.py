@@ -7,10 +7,16 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, ClassVar, Literal, Self
 
+import gymnasium
+
+from qfix.deep import measure
+from qfix.deep.network import QNetwork
+from qfix.deep.observations import Input
 from qfix.deep.torsos import TORSOS
-from qfix.errors import is_whole, option_error
+from qfix.errors import SpaceError, is_whole, option_error
 from qfix.explore import (
     Boltzmann,
     EpsilonGreedy,
@@ -84,6 +90,19 @@ class NetworkConfig(ABC):
         Raises:
             OptionError: names the option at fault.
         """
+
+    @abstractmethod
+    def network_for(self, given: Input, space: gymnasium.Space[Any]) -> Any:
+        """The network for observations and a space of actions.
+
+        Raises:
+            SpaceError, OptionError: they do not go together.
+        """
+
+    @property
+    @abstractmethod
+    def measuring(self) -> ModuleType:
+        """What tells how learning goes: `NAMES`, `measured` and `blank_report`."""
 
     @abstractmethod
     def check(self) -> None:
@@ -163,6 +182,32 @@ class DeepConfig(NetworkConfig):
             raise option_error(self.owner, "explore", rule, strategy, remedy)
         require_by_step(self.owner, "explore", strategy.schedule)
         return strategy
+
+    def network_for(self, given: Input, space: gymnasium.Space[Any]) -> QNetwork:
+        """The network of action values."""
+        if not isinstance(space, gymnasium.spaces.Discrete):
+            raise SpaceError(
+                f"The action space of {self.owner} must be Discrete. Got {space}. It chooses among numbered actions: "
+                f"use ppo or sac, or discretise them in a wrapper."
+            )
+        return QNetwork(
+            given,
+            int(space.n),
+            self.network,
+            self.hidden,
+            self.layer_norm,
+            getattr(self, "dueling", False),
+            getattr(self, "noisy", False),
+            getattr(self, "distribution", "none"),
+            getattr(self, "atoms", 51),
+            getattr(self, "value_range", (-10.0, 10.0)),
+            self.gru,
+        )
+
+    @property
+    def measuring(self) -> ModuleType:
+        """Values and their errors."""
+        return measure
 
     @property
     def strategy(self) -> Strategy:

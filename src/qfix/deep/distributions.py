@@ -153,6 +153,11 @@ class Gaussian:
             centre, half = np.where(both, (low + high) / 2, 0.0), np.where(both, (high - low) / 2, 1.0)
         return centre.astype(np.float32), half.astype(np.float32)
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether every number has both bounds."""
+        return bool(np.isfinite(self.bounds).all())
+
     def _halves(self, outputs: Array) -> tuple[Array, Array]:
         d = self.shape[0]
         return outputs[..., :d], outputs[..., d:]
@@ -219,7 +224,7 @@ def actions_of(owner: str, space: gymnasium.Space[Any], squashed: bool) -> Actio
     spaces = gymnasium.spaces
     if isinstance(space, spaces.Box):
         made = Gaussian(space, squashed)
-        if squashed and not np.isfinite(made.bounds).all():
+        if squashed and not made.is_bounded:
             rule = f"must be False where actions have no bounds: they lie in {space}"
             raise option_error(owner, "squashed", rule, True, "Leave it out, or bound the actions.")
         return made

@@ -30,7 +30,8 @@ from qfix.core._array import take_last
 from qfix.deep.config import DeepConfig, require_by_step
 from qfix.deep.data import Replay, Sequence
 from qfix.deep.layers import Weights
-from qfix.deep.learner import Learner, Rates, Report, Setup
+from qfix.deep.learner import Learner, Rates, Setup
+from qfix.deep.measure import Report
 from qfix.deep.recurrence import features_here, features_next
 from qfix.deep.targets import distributional_loss, drawn_levels, mean_of, next_step, target_of
 from qfix.errors import option_error

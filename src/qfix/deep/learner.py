@@ -18,7 +18,6 @@ from qfix.deep.distributions import Actions, Numbers
 from qfix.deep.layers import FORBIDDEN, Weights
 from qfix.deep.normaliser import Moments, no_moments, normalised, seen
 from qfix.deep.policy_network import PolicyNetwork
-from qfix.deep.policy_report import blank_policy_report
 
 Array = Any
 
@@ -40,20 +39,6 @@ class Rates(NamedTuple):
     exploration: Array  # () epsilon or temperature
     learning_rate: Array  # ()
     beta: Array  # () exponent of importance weights
-
-
-class Report(NamedTuple):
-    """What the last gradient step looked like."""
-
-    td_error: Array  # (B,) target less prediction
-    q: Array  # (B,) predictions
-    loss: Array  # ()
-    grad_norm: Array  # () before it was clipped
-
-
-def blank_report(size: int) -> Report:
-    """Before the first gradient step on batches of so many."""
-    return Report(jnp.zeros(size), jnp.zeros(size), jnp.float32(0), jnp.float32(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +88,10 @@ class Setup:
         n = self.network.n_actions
         return Numbers((n,), gymnasium.spaces.Discrete(n))
 
-    def blank_report(self, size: int) -> Any:
-        """Before the first gradient step on batches of so many."""
-        return blank_policy_report() if isinstance(self.network, PolicyNetwork) else blank_report(size)
+    @property
+    def n_told(self) -> int:
+        """Numbers that acting gives beside an action: its log-probability, or the values of all."""
+        return 1 if isinstance(self.network, PolicyNetwork) else self.network.n_actions
 
     def seen(self, learner: Learner, observation: Array) -> Learner:
         """A learner that has seen a batch of observations (N, *shape)."""

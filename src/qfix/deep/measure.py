@@ -1,11 +1,14 @@
-"""What a learner on networks looks like from outside while it learns."""
+"""What a learner of action values looks like from outside while it learns."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
+
+Array = Any
 
 _OVERSHOOT = 1.1
 
@@ -35,6 +38,20 @@ NAMES = (
   gamma), and a network that is on its way there may overshoot a little; infinite for gamma = 1
   and before the first reward
 """
+
+
+class Report(NamedTuple):
+    """What the last gradient step looked like."""
+
+    td_error: Array  # (B,) target less prediction
+    q: Array  # (B,) predictions
+    loss: Array  # ()
+    grad_norm: Array  # () before it was clipped
+
+
+def blank_report(size: int) -> Report:
+    """Before the first gradient step on batches of so many."""
+    return Report(jnp.zeros(size), jnp.zeros(size), jnp.float32(0), jnp.float32(0))
 
 
 def measured(learner: Any, report: Any, largest_reward: float, gamma: float, rates: np.ndarray) -> np.ndarray:

@@ -55,6 +55,7 @@ class HostMemory:
         given: what observations are.
         frame_stack: of `stacked_frames`.
         n_actions: to keep masks of actions; None keeps none.
+        action_size: of actions that are arrays; None where they are numbered.
         gamma: discount of a step.
 
     Attributes:
@@ -72,11 +73,13 @@ class HostMemory:
         given: Input,
         frame_stack: int | None,
         n_actions: int | None,
+        action_size: int | None,
         gamma: float,
     ) -> None:
         self._owner, self._data, self._n_envs = owner, data, n_envs
         self._given, self._frame_stack = given, frame_stack
         self._n_actions, self._gamma = n_actions, gamma
+        self._action_size = action_size
         self._n_state = 0 if data.sequence is None else data.sequence.n_state
         rows = rows_for(data.capacity, n_envs)
         one = math.prod(given.shape) * given.dtype.itemsize
@@ -85,7 +88,7 @@ class HostMemory:
         else:
             self._observation_bytes = one // frame_stack * (rows + frame_stack - 1) * n_envs
         beside = 12 + (5 if frame_stack else 0) + (n_actions or 0) + (9 if data.priority_exponent else 0)
-        beside += 4 * self._n_state
+        beside += 4 * (self._n_state + (action_size or 0))
         self.nbytes = self._observation_bytes + beside * rows * n_envs
         fits = self.nbytes * n_seeds <= COMFORTABLE * available_bytes()
         self.on_disk = where == "disk" or (where == "auto" and not fits)
@@ -127,6 +130,7 @@ class HostMemory:
             frames_first=stack is not None,
             sequence=data.rows,
             n_state=self._n_state,
+            action_size=self._action_size,
         )
 
     def _full(self, parent: Path) -> Exception:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from types import ModuleType
+from typing import Any, ClassVar, Literal
 
+import gymnasium
+
+from qfix.deep import policy_report
 from qfix.deep.config import NetworkConfig
+from qfix.deep.distributions import actions_of
 from qfix.deep.layers import ACTIVATIONS
+from qfix.deep.observations import Input
+from qfix.deep.policy_network import PolicyNetwork
 from qfix.errors import option_error
 from qfix.explore.options import require_choice, require_fraction, require_whole
 from qfix.explore.schedules import is_number
@@ -50,6 +57,25 @@ class PolicyConfig(NetworkConfig):
 
     moments_by_rollout: ClassVar[bool] = True  # a policy must not change while it makes a rollout
     adam_epsilon: ClassVar[float] = 1e-5
+
+    def network_for(self, given: Input, space: gymnasium.Space[Any]) -> PolicyNetwork:
+        """The network of policy and value."""
+        return PolicyNetwork(
+            given,
+            actions_of(self.owner, space, self.squashed),
+            self.network,
+            self.hidden,
+            self.layer_norm,
+            self.activation,
+            self.shared_torso,
+            self.deviation,
+            self.log_std,
+        )
+
+    @property
+    def measuring(self) -> ModuleType:
+        """Policies and how they change."""
+        return policy_report
 
     def check(self) -> None:
         """Check the options of all learners of a policy, then the algorithm's own."""

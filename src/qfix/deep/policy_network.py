@@ -72,12 +72,17 @@ class PolicyNetwork:
         if self._free:
             self.layout.add("log_std", actions.shape, 0.0, log_std)
         between = self.layout.size
-        if not shared:
+        self._add_critic(tuple(hidden), normalised)
+        self.policy_part, self.value_part = slice(first, between), slice(between, self.layout.size)
+
+    def _add_critic(self, hidden: tuple[int, ...], normalised: bool) -> None:
+        """Lay out what tells values."""
+        if not self.shared:
             own = Layout()
+            build = (self.torso, self.given, hidden, normalised, False, self.activation)
             self._critic, _ = build_torso(own, *build)
             self.layout.absorb(_CRITIC, own)
         self.layout.linear("value", self.n_features, 1)
-        self.policy_part, self.value_part = slice(first, between), slice(between, self.layout.size)
 
     n_state = 0
     """Nothing is remembered from step to step."""
@@ -103,14 +108,14 @@ class PolicyNetwork:
     def value(self, xp: Any, w: Weights, observation: Array) -> Array:
         """(...) values of observations (..., *shape) as they are kept."""
         x = self.given.prepared(xp, observation)
-        h = self._torso(xp, w, x) if self.shared else self._critic(xp, _of_critic(w), x)
+        h = self._torso(xp, w, x) if self.shared else self._critic(xp, part_of(w, _CRITIC), x)
         return linear(xp, w, "value", h)[..., 0]
 
     def both(self, xp: Any, w: Weights, observation: Array) -> tuple[Array, Array]:
         """Outputs and values."""
         x = self.given.prepared(xp, observation)
         h = self._torso(xp, w, x)
-        mine = h if self.shared else self._critic(xp, _of_critic(w), x)
+        mine = h if self.shared else self._critic(xp, part_of(w, _CRITIC), x)
         return self._outputs(xp, w, h), linear(xp, w, "value", mine)[..., 0]
 
     def _outputs(self, xp: Any, w: Weights, h: Array) -> Array:
@@ -137,7 +142,7 @@ class PolicyNetwork:
         return self.layout.operations
 
 
-def _of_critic(w: Weights) -> Weights:
-    """The critic's arrays under the names that a torso knows them by."""
-    mine = {name.removeprefix(_CRITIC): w[name] for name in w if name.startswith(_CRITIC)}
+def part_of(w: Weights, prefix: str) -> Weights:
+    """The arrays of a part, under the names that it knows them by."""
+    mine = {name.removeprefix(prefix): w[name] for name in w if name.startswith(prefix)}
     return Weights(mine, w.layout)

@@ -27,10 +27,10 @@ NAMES = (
 )
 """In order, of the last update before a measurement:
 
-- means over its gradient steps: the policy's loss, the mean squared error of the value, the policy's entropy in nats,
-  the estimate k3 of the divergence between the policy that made the rollout and the one that learns from it, the share
-  of ratios beyond the bounds, the whole loss, the norm of its gradient before it was clipped, and the norms of the
-  stretches of it that only the policy and only the value depend on
+- means over the minibatches it looked at: the policy's loss, the mean squared error of the value, the policy's entropy
+  in nats, the estimate k3 of the divergence between the policy that made the rollout and the one that learns from it,
+  the share of ratios beyond the bounds, the whole loss, the norm of its gradient before it was clipped, and the norms
+  of the stretches of it that only the policy and only the value depend on
 - the largest ratio of the two policies' probabilities before the first gradient step: 1, or they disagree
 - the share of the variance of the returns that the values explain, and the mean value, both before learning
 - how many gradient steps there were: fewer than asked for where `target_kl` has ended the update
@@ -56,8 +56,8 @@ class PolicyReport(NamedTuple):
     gradient_steps: Array  # how many there were
 
 
-def blank_policy_report(dtype: Any = np.float32) -> PolicyReport:
-    """Before the first update, in the precision of the weights."""
+def blank_report(size: int, dtype: Any = np.float32) -> PolicyReport:
+    """Before the first update, in the precision of the weights; `size` is that of a batch, which is not told of."""
     return PolicyReport(*(jnp.zeros((), dtype) for _ in PolicyReport._fields))
 
 

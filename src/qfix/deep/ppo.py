@@ -37,7 +37,7 @@ from qfix.deep.experience import (
 from qfix.deep.learner import Learner, Rates, Setup
 from qfix.deep.minibatches import Rows, each_part
 from qfix.deep.policy_config import PolicyConfig
-from qfix.deep.policy_report import PolicyReport, blank_policy_report
+from qfix.deep.policy_report import PolicyReport, blank_report
 from qfix.errors import option_error
 from qfix.explore.options import require_choice, require_fraction, require_positive, require_whole
 from qfix.explore.schedules import Schedule
@@ -140,8 +140,11 @@ def update(
 
     parts = Rows(setup, steps).parts(key, config.num_epochs, config.num_minibatches)
     going = None if config.target_kl is None else lambda carry: carry[2]
-    carry = (learner, blank_policy_report(learner.params.dtype), jnp.bool_(True))
-    learner, total, _ = each_part(parts, descend, carry, going)
-    n = total.gradient_steps
-    mean = jax.tree.map(lambda x: x / n, total)._replace(first_ratio=total.first_ratio, gradient_steps=n)
-    return counted(setup, learner, steps), over_rollout(mean, whole)
+    carry = (learner, blank_report(0, learner.params.dtype), jnp.bool_(True))
+    after, total, _ = each_part(parts, descend, carry, going)
+    made = (after.updates - learner.updates).astype(
+        total.loss.dtype
+    )  # one less than looked at if it was ended
+    mean = jax.tree.map(lambda x: x / total.gradient_steps, total)
+    mean = mean._replace(first_ratio=total.first_ratio, gradient_steps=made)
+    return counted(setup, after, steps), over_rollout(mean, whole)

@@ -24,7 +24,8 @@ from qfix.core._array import take_last
 from qfix.deep.config import DeepConfig
 from qfix.deep.data import Rollout, Steps
 from qfix.deep.layers import Weights
-from qfix.deep.learner import Learner, Rates, Report, Setup, allowed_q, blank_report
+from qfix.deep.learner import Learner, Rates, Setup, allowed_q
+from qfix.deep.measure import Report, blank_report
 from qfix.deep.minibatches import Rows, each_part
 from qfix.errors import option_error
 from qfix.explore.options import require_choice, require_fraction, require_whole

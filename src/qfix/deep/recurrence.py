@@ -22,7 +22,7 @@ import numpy as np
 
 from qfix.deep.data import Replay
 from qfix.deep.layers import Weights, gru
-from qfix.deep.learner import Learner, Rates, Report, Setup
+from qfix.deep.learner import Learner, Rates, Setup
 from qfix.deep.network import GRU, QNetwork
 from qfix.replay.batch import Batch, Past, Sequences
 from qfix.replay.walking import n_step_window
@@ -124,7 +124,7 @@ def learned(
     weight: Array,
     rates: Rates,
     key: Array,
-) -> tuple[Learner, Report]:
+) -> tuple[Learner, Any]:
     """The update of an algorithm on what was drawn from a memory.
 
     Args:

@@ -17,24 +17,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qfix.deep import checks, measure, policy_report
+from qfix.deep import checks
 from qfix.deep._runtime import require_single_precision
 from qfix.deep.actor_policy import ActorPolicy
 from qfix.deep.config import DeepConfig, NetworkConfig
 from qfix.deep.data import Replay
-from qfix.deep.distributions import actions_of
 from qfix.deep.drivers.device import Carry, DeviceDriver
 from qfix.deep.drivers.host import MASK, Held, HostDriver, HostState
 from qfix.deep.learner import Learner, Setup, learned_reward
 from qfix.deep.network import QNetwork
 from qfix.deep.observations import codec_for
 from qfix.deep.policy import BehaviourPolicy, NetworkPolicy
-from qfix.deep.policy_config import PolicyConfig
 from qfix.deep.policy_network import PolicyNetwork
 from qfix.deep.streams import seed_words
 from qfix.envs.jax import jax_env_of
 from qfix.envs.time_limit import check_step_time_limit
-from qfix.errors import EnvironmentFault, SpaceError, option_error
+from qfix.errors import EnvironmentFault, option_error
 from qfix.explore import Constant, Greedy, Schedule
 from qfix.mdp import FiniteMDP
 from qfix.mdp.simulate import evaluation_seed
@@ -90,6 +88,9 @@ class DeepTrainer:
         total_steps: the budget of a seed, over which default schedules are laid; rounded up to whole units.
         step_time_limit: seconds that a reset or a step on the host may take before it counts as hung; None for any.
 
+    Attributes:
+        has_masks: whether only actions are taken that the info of a step allows: nothing is learned of the others.
+
     Raises:
         SpaceError: the spaces do not fit.
         OptionError: the options do not fit the spaces.
@@ -117,12 +118,6 @@ class DeepTrainer:
             raise option_error("train", "features", rule, "an array", "Leave it out.")
         check_step_time_limit(step_time_limit)
         require_single_precision()
-        by_values = isinstance(config, DeepConfig)
-        if by_values and not isinstance(env.action_space, gymnasium.spaces.Discrete):
-            raise SpaceError(
-                f"The action space of {owner} must be Discrete. Got {env.action_space}. It chooses among numbered "
-                f"actions: use ppo, or discretise them in a wrapper."
-            )
         codec = codec_for(env.observation_space)
         if config.normalize_observations and (codec.input.kind != "vector" or codec.input.images):
             rule = "must be False where observations are numbers or images, or have images among their parts"
@@ -135,6 +130,8 @@ class DeepTrainer:
             has_masks = MASK in info and not isinstance(env.action_space, gymnasium.spaces.Box)
             if has_masks and driver == "auto":
                 twin = None  # there are no masks of actions on the device
+        self.has_masks = has_masks and twin is None
+        self._masks_left_aside = has_masks and twin is not None
         if driver == "device" and twin is None:
             rule = "can be 'device' only where the environment is written in JAX, has such a twin, or a finite model"
             raise option_error("train", "driver", rule, driver, "Use driver='host'.")
@@ -142,7 +139,7 @@ class DeepTrainer:
         self.driver = "host" if twin is None else "device"
         budget = total_steps or _FIRST_LOOK[self.driver]
         self.config = config.settled(int(budget))
-        if has_masks and getattr(config, "munchausen", False):
+        if self.has_masks and getattr(config, "munchausen", False):
             rule = (
                 "must be False where the environment says which actions are allowed: its bonus knows no mask"
             )
@@ -151,7 +148,7 @@ class DeepTrainer:
             rule = f"must be at most {_MOST_STEPS:,} of each of the {config.num_envs} environments"
             raise option_error("train", "total_steps", rule, budget, "Train in more environments.")
         self._spaces = env.observation_space, env.action_space
-        self.network = self._network(codec.input, env.action_space)
+        self.network = self.config.network_for(codec.input, env.action_space)
         setup = Setup(self.config, self.network)
         algorithm = importlib.import_module(type(config).__module__)
         name = env.spec.id if env.spec is not None else str(env)
@@ -160,42 +157,21 @@ class DeepTrainer:
             self._device = DeviceDriver(setup, algorithm, twin)
         else:
             self._host = HostDriver(
-                setup, algorithm, make_env, codec, env, name, step_time_limit, has_masks, len(self.seeds)
+                setup,
+                algorithm,
+                make_env,
+                codec,
+                env,
+                name,
+                step_time_limit,
+                self.has_masks,
+                len(self.seeds),
             )
         worker: Any = self._device or self._host
         self.unit_steps: int = worker.unit_steps
         self._worker = worker
         self.total_steps = -(-int(budget) // self.unit_steps) * self.unit_steps
         self._schedules = _schedules(self.config)
-
-    def _network(self, given: Any, space: Any) -> QNetwork | PolicyNetwork:
-        config: Any = self.config
-        if isinstance(config, PolicyConfig):
-            return PolicyNetwork(
-                given,
-                actions_of(config.owner, space, config.squashed),
-                config.network,
-                config.hidden,
-                config.layer_norm,
-                config.activation,
-                config.shared_torso,
-                config.deviation,
-                config.log_std,
-            )
-        distribution: Any = getattr(config, "distribution", "none")
-        return QNetwork(
-            given,
-            int(space.n),
-            config.network,
-            config.hidden,
-            config.layer_norm,
-            getattr(config, "dueling", False),
-            getattr(config, "noisy", False),
-            distribution,
-            getattr(config, "atoms", 51),
-            getattr(config, "value_range", (-10.0, 10.0)),
-            config.gru,
-        )
 
     # What experiment asks for
 
@@ -497,6 +473,28 @@ class DeepTrainer:
             lines.append(f"memory {self._host.memory!r}")
         return tuple(lines)
 
+    def cautions(self, total_steps: int) -> list[str]:
+        """What deserves a warning before so many steps of a seed are made."""
+        found = []
+        if self._masks_left_aside:
+            found.append(
+                "The environment says which actions are allowed (action_mask), and the device driver leaves that "
+                "aside: all are taken, and learned from. The driver 'host' obeys the masks."
+            )
+        data = self._worker.data
+        if isinstance(data, Replay) and -(-total_steps // self.unit_steps) <= self._worker.first_learning:
+            why, remedy = (
+                f"learning_starts is {data.starts:,}",
+                "Use more steps, or a smaller learning_starts.",
+            )
+            if data.starts <= total_steps:
+                sequence = f"a sequence of {data.rows} steps of each of {self.config.num_envs} environments"
+                why, remedy = f"the first needs {sequence}", "Use more steps."
+            found.append(
+                f"No gradient step will be made: {why}, and total_steps is {total_steps:,}. {remedy}"
+            )
+        return found
+
     @property
     def value_scale(self) -> float:
         """How many units of the values a unit of reward is."""
@@ -505,11 +503,8 @@ class DeepTrainer:
     @property
     def metric_names(self) -> tuple[str, ...]:
         """What `measure` gives the values of."""
-        return self._measuring.NAMES
-
-    @property
-    def _measuring(self) -> Any:
-        return policy_report if isinstance(self.network, PolicyNetwork) else measure
+        names: tuple[str, ...] = self.config.measuring.NAMES
+        return names
 
     counts_visits = False
 
@@ -531,9 +526,8 @@ class DeepTrainer:
         for i, seed in enumerate(state.seeds):
             largest = seed.held.largest_reward[0] if isinstance(seed, HostState) else seed.largest_reward
             rates = self._rates(max(0, state.units[i] - 1), 1)[0]
-            rows.append(
-                self._measuring.measured(*self._learned(seed), float(largest), self.config.gamma, rates)
-            )
+            told = *self._learned(seed), float(largest), self.config.gamma, rates
+            rows.append(self.config.measuring.measured(*told))
         return np.array(rows).T
 
     @property

@@ -14,7 +14,7 @@ class Transition(NamedTuple):
     """One step of N environments, or the shapes and dtypes of one."""
 
     obs: Any  # (N, ...)
-    action: Any  # (N,) int
+    action: Any  # (N,) int, or (N, D) float
     reward: Any  # (N,) float
     terminated: Any  # (N,) bool
     ended: Any  # (N,) bool: terminated or truncated
@@ -37,7 +37,7 @@ class Batch(NamedTuple):
     """B windows of at most n steps, ready for a target: reward + discount · value(next_obs)."""
 
     obs: Any  # (B, ...)
-    action: Any  # (B,) int32
+    action: Any  # (B,) int32, or (B, D) float32
     reward: Any  # (B,) float32: Σ γ^i r over the window
     discount: Any  # (B,) float32: γ^k (1 − terminated)
     next_obs: Any  # (B, ...)

@@ -76,7 +76,7 @@ class DeviceReplay:
     def start(self, example: Transition) -> Memory:
         """An empty memory for steps like `example`: arrays or `jax.ShapeDtypeStruct`, leading axis N.
 
-        Actions are kept as int32 and rewards as float32, whatever the example has.
+        Whole actions are kept as int32, others as float32, and rewards as float32, whatever the example has.
 
         Raises:
             OptionError: a field has no leading axis N.
@@ -87,7 +87,9 @@ class DeviceReplay:
                 raise option_error(
                     "DeviceReplay.start", name, rule, field.shape, "Give a step of all environments."
                 )
-        kept = {"action": jnp.int32, "reward": jnp.float32, "terminated": jnp.bool_, "ended": jnp.bool_}
+        whole = jnp.issubdtype(example.action.dtype, jnp.integer)
+        kept = {"reward": jnp.float32, "terminated": jnp.bool_, "ended": jnp.bool_}
+        kept["action"] = jnp.int32 if whole else jnp.float32
         n = self.rows * self.n_envs
         fields = {
             name: None if field is None else jnp.zeros((n, *field.shape[1:]), kept.get(name, field.dtype))

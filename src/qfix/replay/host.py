@@ -36,6 +36,7 @@ class HostReplay:
         frames_first: whether the frames are its first axis, and not its last.
         sequence: L, steps of the sequences that are drawn; 0 draws windows.
         n_state: H, to keep with every step the state of the network that made it; 0 keeps none.
+        action_size: D, where an action is as many numbers; None where it is one whole number.
 
     Raises:
         OptionError: an option is out of range.
@@ -55,6 +56,7 @@ class HostReplay:
         frames_first: bool = False,
         sequence: int = 0,
         n_state: int = 0,
+        action_size: int | None = None,
     ) -> None:
         check_options("HostReplay", capacity, n_envs, n_step, gamma, priority_exponent, sequence)
         shape, dtype = tuple(observation[0]), np.dtype(observation[1])
@@ -72,9 +74,15 @@ class HostReplay:
         self._steps = np.zeros(n, STEP)
         self._fields = {name: self._steps[name].reshape(rows, n_envs) for name in STEP.names or ()}
         self._gammas = float(gamma) ** np.arange(n_step + 1)
-        self._masks = None if n_actions is None else np.zeros((n, n_actions), np.bool_)
         self._sequence = sequence
-        self._states = np.zeros((n, n_state), np.float32)
+        # what some memories keep of a step beside its fields, by its name in `add`
+        wanted = ("mask_next", n_actions, np.bool_), ("state", n_state or None, np.float32)
+        self._beside = {
+            name: np.zeros((n, size), kind)
+            for name, size, kind in (*wanted, ("action", action_size, np.float32))
+            if size is not None
+        }
+        self._in_steps = [name for name in STEP.names or () if name not in self._beside]
         self._exponent = priority_exponent
         self._nodes, self._begins = sum_tree.new_tree(1 if priority_exponent is None else n)
         self._largest = 1.0
@@ -100,7 +108,7 @@ class HostReplay:
 
         Args:
             obs, next_obs: (N, ...), of the dtype the memory keeps or one that fits into it.
-            action: (N,) whole numbers.
+            action: (N,) whole numbers, or (N, D).
             reward: (N,).
             terminated: (N,) bool.
             ended: (N,) bool, terminated or truncated; what is terminated counts as ended.
@@ -117,14 +125,15 @@ class HostReplay:
         ended = np.logical_or(ended, terminated)
         self._observations.write(row, obs, next_obs, ended)
         fields = self._fields
-        fields["action"][row] = action
+        if "action" not in self._beside:
+            fields["action"][row] = action
         fields["reward"][row] = reward
         fields["terminated"][row] = terminated
         fields["ended"][row] = ended
-        if self._masks is not None:
-            self._masks[row * n : (row + 1) * n] = mask_next
-        if state is not None:
-            self._states[row * n : (row + 1) * n] = state
+        if self._beside:
+            given = {"action": action, "mask_next": mask_next, "state": state}
+            for name, kept in self._beside.items():
+                kept[row * n : (row + 1) * n] = given[name]
         self._position = (row + 1) % self._rows
         self._filled = min(self._filled + 1, self._rows)
         if self._exponent is not None:
@@ -175,10 +184,13 @@ class HostReplay:
         if self._sequence:
             return Sample(self._sequences(index), index, probability)
         drawn, obs, next_obs = self._gather(index, self._gammas)
-        mask = None if self._masks is None else self._masks[drawn.last]
-        return Sample(
-            Batch(obs, drawn.action, drawn.reward, drawn.discount, next_obs, mask), index, probability
-        )
+        mask = self._of("mask_next", drawn.last)
+        action = self._beside["action"][index] if "action" in self._beside else drawn.action
+        return Sample(Batch(obs, action, drawn.reward, drawn.discount, next_obs, mask), index, probability)
+
+    def _of(self, name: str, index: np.ndarray) -> np.ndarray | None:
+        """What is kept beside the fields of some steps; None where it is not."""
+        return self._beside[name][index] if name in self._beside else None
 
     def _gather(self, index: np.ndarray, gammas: np.ndarray) -> tuple[Drawn, np.ndarray, np.ndarray]:
         n, newest = len(index), (self._position - 1) % self._rows
@@ -200,9 +212,10 @@ class HostReplay:
         shape = (self._sequence, len(index))
         obs, next_obs = (x.reshape(*shape, *x.shape[1:]) for x in seen)
         steps = self._steps[at].reshape(shape)
-        mask = None if self._masks is None else self._masks[at].reshape(*shape, -1)
-        fields = {name: np.ascontiguousarray(steps[name]) for name in STEP.names or ()}
-        return Sequences(obs=obs, next_obs=next_obs, mask_next=mask, state=self._states[index], **fields)
+        fields: dict[str, Any] = {name: np.ascontiguousarray(steps[name]) for name in self._in_steps}
+        fields |= {"mask_next": None} | {name: x[at].reshape(*shape, -1) for name, x in self._beside.items()}
+        fields["state"] = self._of("state", index)
+        return Sequences(obs=obs, next_obs=next_obs, **fields)
 
     def update_priorities(self, index: Any, priority: Any) -> None:
         """Set the priorities of transitions; of duplicates the last counts.
@@ -235,12 +248,9 @@ class HostReplay:
         """All that is held, by name. Large arrays are views: write them before the next step is added."""
         held = self.size
         arrays = {"position": np.array(self._position), "filled": np.array(self._filled)}
-        arrays |= {name: self._steps[name][:held].copy() for name in STEP.names or ()}
+        arrays |= {name: self._steps[name][:held].copy() for name in self._in_steps}
         arrays |= self._observations.pack(self._filled)
-        if self._masks is not None:
-            arrays["mask_next"] = self._masks[:held]
-        if self._states.shape[1]:
-            arrays["states"] = self._states[:held]
+        arrays |= {name: kept[:held] for name, kept in self._beside.items()}
         if self._exponent is not None:
             arrays |= {"priorities": self._nodes[:held], "largest": np.array(self._largest)}
         return arrays
@@ -256,13 +266,11 @@ class HostReplay:
         rule = f"must be {filled} until all rows are filled"
         require(filled == self._rows or position == filled, "position", rule, position)
         held = filled * self._n_envs
-        steps = {name: take_array(arrays, name, (held,), STEP[name]) for name in STEP.names or ()}
+        steps = {name: take_array(arrays, name, (held,), STEP[name]) for name in self._in_steps}
         self._check_steps(steps)
         self._observations.check(arrays, position, filled, steps["ended"])
-        if self._masks is not None:
-            take_array(arrays, "mask_next", (held, self._masks.shape[1]), np.bool_)
-        if self._states.shape[1]:
-            take_array(arrays, "states", (held, self._states.shape[1]), np.float32)
+        for name, kept in self._beside.items():
+            take_array(arrays, name, (held, kept.shape[1]), kept.dtype)
         if self._exponent is not None:
             self._check_priorities(arrays, position, filled)
         left_over = set(arrays) - set(self.pack())
@@ -271,10 +279,8 @@ class HostReplay:
         self._observations.unpack(arrays, position, filled, steps["ended"])
         for name, array in steps.items():
             self._steps[name][:held] = array
-        if self._masks is not None:
-            self._masks[:held] = arrays["mask_next"]
-        if self._states.shape[1]:
-            self._states[:held] = arrays["states"]
+        for name, kept in self._beside.items():
+            kept[:held] = arrays[name]
         if self._exponent is not None:
             self._nodes[:] = 0.0
             self._nodes[:held] = arrays["priorities"]
@@ -283,22 +289,30 @@ class HostReplay:
         self._position, self._filled = position, filled
 
     def _check_row(
-        self, obs: np.ndarray, next_obs: np.ndarray, mask_next: Any, state: Any, *fields: Any
+        self, obs: np.ndarray, next_obs: np.ndarray, mask_next: Any, state: Any, action: Any, *fields: Any
     ) -> None:
         mask = None if self._n_actions is None else (self._n_envs, self._n_actions)
-        n_state = self._states.shape[1]
-        kept = (self._n_envs, n_state) if n_state else None
+        states = self._row_shape("state")
         fits = obs.shape == next_obs.shape == self._obs_shape
         fits = fits and (None if mask_next is None else np.shape(mask_next)) == mask
-        fits = fits and (None if state is None else np.shape(state)) == kept
+        fits = fits and (None if state is None else np.shape(state)) == states
+        actions = self._row_shape("action") or (self._n_envs,)
+        fits = fits and np.shape(action) == actions
         if not fits or any(np.shape(field) != (self._n_envs,) for field in fields):
             rule = (
-                f"must be observations {self._obs_shape}, masks {mask}, states {kept} and (N,) fields with "
-                f"N={self._n_envs}"
+                f"must be observations {self._obs_shape}, actions {actions}, masks {mask}, states {states} and (N,) "
+                f"fields with N={self._n_envs}"
             )
-            shapes = [np.shape(x) for x in (obs, next_obs, *fields)] + [np.shape(mask_next), np.shape(state)]
+            shapes = [np.shape(x) for x in (obs, next_obs, action, *fields)] + [
+                np.shape(mask_next),
+                np.shape(state),
+            ]
             remedy = "Give one step of every environment."
             raise option_error("HostReplay.add", "transition", rule, shapes, remedy)
+
+    def _row_shape(self, name: str) -> tuple[int, int] | None:
+        """Of a row of what is kept beside the fields; None where it is not."""
+        return (self._n_envs, self._beside[name].shape[1]) if name in self._beside else None
 
     def _check_steps(self, steps: dict[str, np.ndarray]) -> None:
         rule = "must hold wherever terminated does"

@@ -38,6 +38,7 @@ PANELS = (
         "share of exploratory actions; dashed: scheduled", ("exploratory_share",), None, "exploration_rate"
     ),
     Panel("entropy of the policy, in nats", ("entropy",)),
+    Panel("temperature: what a nat of entropy is worth", ("temperature",)),
     Panel("squared error of the critic", ("value_loss",)),
     Panel("how far an update moves the policy: KL, in nats", ("approx_kl",)),
     Panel("share of ratios beyond the bounds", ("clip_fraction",)),

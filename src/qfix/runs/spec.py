@@ -80,16 +80,28 @@ class RunSpec:
     """Episodes of each evaluation while training; 0 for none."""
     env_given: str = "id"
     """Whether the environment can be made again from its id and options ("id") or was passed as an "object"."""
+    env_module: str = ""
+    """The module that was named with the id, which registers it: told to people, never imported on a file's word."""
+
+    @property
+    def typed_env(self) -> str:
+        """The environment as it is typed: with its module, if one was named."""
+        return f"{self.env_module}:{self.env}" if self.env_module else self.env
 
     @property
     def digest(self) -> str:
-        """Hash of the content, 16 hexadecimal digits."""
-        text = json.dumps(self.to_dict(), sort_keys=True)
+        """Hash of the content, 16 hexadecimal digits; where the environment is registered is none of it."""
+        told = self.to_dict()
+        told.pop("env_module", None)
+        text = json.dumps(told, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able form. What JSON does not have is described: it can be compared, not made again."""
-        return {f.name: as_json(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        told = {f.name: as_json(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        if not self.env_module:
+            del told["env_module"]  # as it was before there was such a field
+        return told
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> RunSpec:
@@ -101,6 +113,7 @@ class RunSpec:
         if not isinstance(data, dict):
             raise OptionError(f"A RunSpec must be made of a table of its fields. Got {type(data).__name__}.")
         names = [f.name for f in dataclasses.fields(cls)]
+        data = {"env_module": "", **data}
         for name in names:
             if name not in data:
                 raise OptionError(f"The '{name}' parameter of RunSpec is missing. Give every field.")
@@ -179,7 +192,7 @@ class RunSpec:
         found: list[str] = []
         mine, its = self.to_dict(), other.to_dict()
         for name in mine:
-            if name == "versions" or _same(mine[name], its[name]):
+            if name in ("versions", "env_module") or _same(mine[name], its[name]):
                 continue
             if isinstance(mine[name], dict):
                 keys = sorted(mine[name].keys() | its[name].keys())
@@ -275,6 +288,12 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch("[a-z][a-z0-9_]{0,63}", value) is not None
 
 
+def is_module(value: Any) -> bool:
+    """Whether a value may be the name of a module: "mypack" or "mypack.worlds"; "" is none."""
+    dotted = r"([^\W\d]\w*(\.[^\W\d]\w*)*)?"
+    return isinstance(value, str) and len(value) <= 200 and re.fullmatch(dotted, value) is not None
+
+
 def _are_whole(value: Any, low: int, high: int, fewest: int, most: int) -> bool:
     return (
         isinstance(value, list | tuple)
@@ -349,4 +368,5 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "eval_episodes": (lambda x: _is_within(x, 0, 10**9), "a whole number in [0, 10**9]"),
     "env_given": (lambda x: x in ("id", "object"), '"id" or "object"'),
+    "env_module": (is_module, "the name of a module, such as mypack.worlds"),
 }

@@ -234,9 +234,15 @@ class TabularTrainer:
     learns_values = True
     counts_visits = True
     remembers = False
+    has_masks = False
     computed_with = ()
     value_scale = 1.0
     about: tuple[str, ...] = ()
+
+    @staticmethod
+    def cautions(total_steps: int) -> list[str]:
+        """What deserves a warning before so many steps of a seed are made: nothing."""
+        return []
 
     def measure(self, state: State) -> np.ndarray:
         """(metrics, seeds) values of `metric_names` now; begins a new count of exploratory actions."""

@@ -179,7 +179,7 @@ class DeviceDriver:
             memory = self._replay.start(
                 Transition(
                     worlds.obs,
-                    jnp.zeros(n, jnp.int32),
+                    jnp.zeros((n, *setup.actions.shape), setup.actions.dtype),
                     nothing,
                     flag,
                     flag,
@@ -187,7 +187,9 @@ class DeviceDriver:
                     state=self._remembered(worlds),
                 )
             )
-        return Carry(words, learner, memory, worlds, setup.blank_report(size), jnp.float32(0))
+        return Carry(
+            words, learner, memory, worlds, setup.config.measuring.blank_report(size), jnp.float32(0)
+        )
 
     def _reset(self, words: Array, episode: Array) -> tuple[Any, Array]:
         """Starts of the episodes (N,): drawn by the 0th key of each, as step t is by the t-th."""

@@ -26,7 +26,6 @@ from qfix.deep.drivers.bundle import Bundle, Wrapped
 from qfix.deep.learner import Learner, Rates, Setup, learned_reward
 from qfix.deep.memory import HostMemory, stacked_frames
 from qfix.deep.observations import Codec
-from qfix.deep.policy_network import PolicyNetwork
 from qfix.deep.recurrence import learned, priorities_of
 from qfix.deep.streams import LEARN, WEIGHTS, seed_words, stream
 from qfix.envs.live_world import LiveWorld, digest, fault_at
@@ -141,6 +140,7 @@ class HostDriver:
                 codec.input,
                 stacked_frames(env, codec.input),
                 self._n_actions if has_masks else None,
+                self.actions.shape[0] if self.actions.dtype.kind == "f" else None,
                 float(self._gamma),
             )
         self.bundle = Bundle(jax.eval_shape(self._first_mind, seed_words(0)))
@@ -149,7 +149,7 @@ class HostDriver:
         self.action = self.bundle.reader(lambda mind: mind.action)
         self._q = self.bundle.reader(lambda mind: mind.q)
         self._before = self.bundle.reader(lambda mind: mind.before)
-        if isinstance(self.data, Replay):
+        if isinstance(self.data, Replay) and self.data.priority_exponent is not None:
             self._td_error = self.bundle.reader(lambda mind: mind.report.td_error)
 
         def program(function: Callable[..., Mind]) -> Any:
@@ -371,11 +371,11 @@ class HostDriver:
         n, size = self.n_envs, self.data.batch_size
         learner = self._algorithm.init(self.setup, stream(words, WEIGHTS))
         action = jnp.zeros((n, *self.actions.shape), self.actions.dtype)
-        q = jnp.zeros((n, 1 if isinstance(self.setup.network, PolicyNetwork) else self._n_actions))
+        q = jnp.zeros((n, self.setup.n_told))
         first_draw = self.first_learning * getattr(self.data, "gradient_steps", 1)
         bits = self._bits_of(words, jnp.uint32(first_draw))
         blank = jnp.zeros((n, self.setup.network.n_state))
-        return Mind(learner, self.setup.blank_report(size), bits, action, q, blank, blank)
+        return Mind(learner, self.setup.config.measuring.blank_report(size), bits, action, q, blank, blank)
 
     def _bits_of(self, words: Array, draw: Array) -> Array:
         draw_key, _ = jax.random.split(stream(words, LEARN, draw))

@@ -106,6 +106,9 @@ def jax_env_of(env: gymnasium.Env[Any, Any], model: FiniteMDP | None) -> JaxEnv 
     Returns:
         The twin, with the time limit of `env.spec` and of the wrappers, where there is one; or None. JAX is imported
         only for a twin.
+
+    Raises:
+        EnvironmentFault: its own `jax_env` is none that can be driven; see `qfix.envs.jax.check`.
     """
     limits = [] if env.spec is None else [env.spec.max_episode_steps]
     layer = env
@@ -118,6 +121,7 @@ def jax_env_of(env: gymnasium.Env[Any, Any], model: FiniteMDP | None) -> JaxEnv 
     limit = min((steps for steps in limits if steps is not None), default=None)
     own = getattr(layer, "jax_env", None)
     if own is not None:
+        import_module("qfix.envs.jax.check").check_jax_env(own)
         return _with_limit(own, limit)
     row = _TWINS.get(f"{type(layer).__module__}:{type(layer).__name__}")
     if row is not None and all(_is(layer, name, value) for name, value in row.fixed.items()):

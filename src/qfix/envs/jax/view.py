@@ -16,6 +16,7 @@ import gymnasium
 import jax
 import numpy as np
 
+from qfix.envs.jax.check import check_jax_env
 from qfix.envs.jax.protocol import JaxEnv
 from qfix.errors import option_error
 
@@ -116,6 +117,7 @@ def _on_cpu(value: Any) -> Any:
 @lru_cache(maxsize=32)
 def _compiled(jax_env: Any) -> tuple[Any, Any]:
     """Reset and step, compiled once for all views of equal environments."""
+    check_jax_env(jax_env)
 
     def begin(low: Any, high: Any) -> tuple[Any, Any, Any]:
         episode = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), low), high)

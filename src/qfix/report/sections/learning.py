@@ -286,6 +286,7 @@ _CHARTS: tuple[Callable[[_Metrics], Html | None], ...] = (
     _exploration,
     _coverage,
     lambda metrics: metrics.simple("entropy", "Entropy of the policy", "in nats", low=0.0),
+    lambda metrics: metrics.simple("temperature", "Temperature", "worth of a nat of entropy", low=0.0),
     lambda metrics: metrics.simple(
         "value_loss", "Squared error of the critic", "of the latest update", low=0.0
     ),
@@ -316,6 +317,7 @@ _KNOWN = (
     "step_size",
     "coverage",
     "entropy",
+    "temperature",
     "value_loss",
     "approx_kl",
     "clip_fraction",

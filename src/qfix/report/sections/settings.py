@@ -44,7 +44,7 @@ def settings(dossier: Dossier) -> Html:
     of_network = spec.algorithm in names_of("deep")  # no values are kept of it
     kept: list[list[Child]] = [] if of_network else [["values kept after episodes", moments]]
     about: list[list[Child]] = [
-        ["environment", spec.env],
+        ["environment", spec.typed_env],
         *of_env,
         ["algorithm", spec.algorithm],
         ["seeds", seeds_text(spec.seeds)],
@@ -74,12 +74,15 @@ def reproduce(dossier: Dossier) -> Html:
             else "The options of this run cannot be typed on a command line."
         )
         parts += [tag("p", why), _code(program(spec))]
-    folder = shlex.quote(str(dossier.folder.path))
+    folder, named = str(dossier.folder.path), spec.typed_env != spec.env
+    env = ["--env", spec.typed_env] if named else []
     if dossier.status in ("interrupted", "killed"):
-        parts += [tag("p", "To go on where it stopped:"), _code(f"qfix resume {folder}")]
+        parts += [tag("p", "To go on where it stopped:"), _code(shlex.join(["qfix", "resume", folder, *env]))]
     parts.append(tag("p", "To ask what was learned, in Python:"))
-    given = "" if spec.env_given == "id" else ", env=make_env"
-    ask = f"run = qfix.load({str(dossier.folder.path)!r}{given})\nrun.evaluate(); run.policy(seed={spec.seeds[0]})"
+    given = f", env={spec.typed_env!r}" if named else ""
+    if spec.env_given != "id":
+        given = ", env=make_env"
+    ask = f"run = qfix.load({folder!r}{given})\nrun.evaluate(); run.policy(seed={spec.seeds[0]})"
     parts.append(_code(ask))
     return section("reproduce", "How to do it again", *parts)
 
@@ -137,7 +140,7 @@ def command_line(spec: RunSpec) -> str | None:
     """What to type to run it again; None where that cannot be typed."""
     if spec.env_given != "id" or "features" in spec.config or spec.algorithm not in ALGORITHMS:
         return None
-    if "gamma" in spec.env_kwargs or spec.env.startswith("-"):
+    if "gamma" in spec.env_kwargs or spec.typed_env.startswith("-"):
         return None
     n = len(spec.seeds)
     counted = spec.seeds == tuple(range(n))
@@ -147,7 +150,7 @@ def command_line(spec: RunSpec) -> str | None:
     words = [
         "qfix",
         "train",
-        spec.env,
+        spec.typed_env,
         spec.algorithm,
         f"--total-steps={spec.total_steps}",
         f"--seeds={seeds}",
@@ -176,7 +179,7 @@ def _is_told(name: str, value: Any, usual: dict[str, Any]) -> bool:
 def program(spec: RunSpec) -> str:
     """The same as a program."""
     usual = default_options(spec)
-    arguments = [repr(spec.env) if spec.env_given == "id" else "make_env", repr(spec.algorithm)]
+    arguments = [repr(spec.typed_env) if spec.env_given == "id" else "make_env", repr(spec.algorithm)]
     arguments += [f"total_steps={spec.total_steps}", f"seeds={_seeds_code(spec.seeds)}"]
     if spec.env_kwargs and spec.env_given == "id":
         arguments.append(f"env_kwargs={spec.env_kwargs!r}")
