@@ -21,7 +21,15 @@ from gymnasium.envs.registration import EnvSpec
 
 from qfix.algorithms import algorithm as find_algorithm
 from qfix.envs.make import TRANSPARENT, find_spec, make_env
-from qfix.errors import CheckpointError, FolderError, ModelError, OptionError, nearest, option_error
+from qfix.errors import (
+    CheckpointError,
+    FolderError,
+    ModelError,
+    OptionError,
+    from_elsewhere,
+    nearest,
+    option_error,
+)
 from qfix.mdp import FiniteMDP
 from qfix.runs import RunSpec
 
@@ -29,28 +37,7 @@ STEP_TIME_LIMIT = 60.0  # seconds
 FEATURES = "0.store.encoder.table"  # where a packed state has them
 
 
-# names of other libraries for what is meant here, and the parameters of `train` beside the algorithm's
-_ELSEWHERE = {
-    "learning_rate": ("alpha",),
-    "lr": ("alpha", "learning_rate"),
-    "alpha": ("learning_rate",),
-    "step_size": ("alpha", "learning_rate"),
-    "discount": ("gamma",),
-    "discount_factor": ("gamma",),
-    "exploration": ("epsilon",),
-    "n_envs": ("num_envs",),
-    "n_steps": ("num_steps",),
-    "n_epochs": ("num_epochs",),
-    "gae_lambda": ("lambda_",),
-    "clip_range": ("clip_high",),
-    "clip_range_vf": ("value_clip",),
-    "ent_coef": ("entropy_coefficient",),
-    "vf_coef": ("value_coefficient",),
-    "net_arch": ("hidden",),
-    "total_timesteps": ("total_steps",),
-    "steps": ("total_steps",),
-    "seed": ("seeds",),
-}
+# the parameters of `train` beside the algorithm's
 _OF_TRAIN = (
     "total_steps",
     "seeds",
@@ -93,10 +80,8 @@ def make_config(name: str, options: Mapping[str, Any]) -> Any:
     known = [f.name for f in dataclasses.fields(config_class)]
     for option in options:
         if option not in known:
-            meant = next(
-                (name for name in _ELSEWHERE.get(option, ()) if name in (*known, *_OF_TRAIN)), option
-            )
-            near = nearest(meant, [*known, *_OF_TRAIN], 0.7)
+            offered = [*known, *_OF_TRAIN]
+            near = from_elsewhere(option, offered) or nearest(option, offered, 0.7)
             listed = f"Its options: {', '.join(known)}. Options of the environment go into env_kwargs."
             hint = f"Did you mean '{near}'?" if near else listed
             raise OptionError(f"{name} has no option '{option}'. {hint}")

@@ -21,7 +21,8 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from qfix.evaluation import LONGEST_EPISODE, MASK, allowed
+from qfix.envs.masks import MASK
+from qfix.evaluation import LONGEST_EPISODE, allowed
 from qfix.mdp.simulate import evaluation_seed
 
 _REST = 0.01  # of the value, that may lie beyond a cut

@@ -6,7 +6,7 @@ Every message names the parameter, its owner, the rule it broke, the value and w
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from numbers import Integral
 from typing import Any, TypeGuard
 
@@ -99,6 +99,48 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     near = nearest(name, names)
     hint = f"Known: {', '.join(names)}." if near is None else f"Did you mean '{near}'?"
     return UnknownNameError(f"There is no {kind} '{name}'. {hint}")
+
+
+# options of other libraries, and what they are called here: the first of these that there is
+_ELSEWHERE = {
+    "lr": ("alpha", "learning_rate"),
+    "learning_rate": ("alpha",),
+    "alpha": ("learning_rate",),
+    "step_size": ("alpha", "learning_rate"),
+    "discount": ("gamma",),
+    "discount_factor": ("gamma",),
+    "eps": ("epsilon",),
+    "exploration": ("epsilon",),
+    "n_envs": ("num_envs",),
+    "n_steps": ("num_steps",),
+    "n_epochs": ("num_epochs",),
+    "update_epochs": ("num_epochs",),
+    "buffer": ("buffer_size",),
+    "memory_size": ("buffer_size",),
+    "batch": ("batch_size",),
+    "train_freq": ("train_every",),
+    "target_update_interval": ("target_every",),
+    "gae_lambda": ("lambda_",),
+    "clip_range": ("clip_high",),
+    "clip_coef": ("clip_high",),
+    "clip_range_vf": ("value_clip",),
+    "ent_coef": ("entropy_coefficient",),
+    "vf_coef": ("value_coefficient",),
+    "net_arch": ("hidden",),
+    "total_timesteps": ("total_steps",),
+    "timesteps": ("total_steps",),
+    "steps": ("total_steps",),
+    "seed": ("seeds",),
+}
+
+
+def from_elsewhere(option: str, known: Collection[str]) -> str | None:
+    """What an option of other libraries is called here, of the options there are; None where it is none of theirs.
+
+    >>> from_elsewhere("lr", ["gamma", "learning_rate"]), from_elsewhere("lr", ["gamma"])
+    ('learning_rate', None)
+    """
+    return next((name for name in _ELSEWHERE.get(option, ()) if name in known), None)
 
 
 def nearest(name: str, known: Iterable[str], least: float = 0.5) -> str | None:

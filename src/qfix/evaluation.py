@@ -9,14 +9,12 @@ from typing import Any, Literal, Protocol
 import gymnasium
 import numpy as np
 
+from qfix.envs.masks import MASK
 from qfix.errors import EnvironmentFault
 from qfix.mdp import FiniteMDP, expected_return
 from qfix.mdp.simulate import evaluation_seed
 
 LONGEST_EPISODE = 10_000  # steps after which an evaluated episode without a time limit is cut
-
-MASK = "action_mask"
-"""What the info of an environment calls the actions that are allowed."""
 
 _UNBOUNDED = 1e10  # wide as that, a range is none
 

@@ -75,6 +75,7 @@ def test_seeds_are_a_count_or_a_list(train, seeds, kept):
     ("text", "message"),
     [
         ("gama = 0.9", "In 'my.toml', there is no option 'gama'. Did you mean 'gamma'?"),
+        ("lr = 0.1", "In 'my.toml', there is no option 'lr'. Did you mean 'alpha'?"),
         ("total_step = 9", "In 'my.toml', there is no option 'total_step'. Did you mean 'total_steps'?"),
         ("zzz = 1", "In 'my.toml', there is no option 'zzz'. There are: total_steps, seeds, "),
         ("config = 'x'", "In 'my.toml', there is no option 'config'."),

@@ -124,6 +124,14 @@ def test_help_speaks_of_the_family_of_the_algorithm(qfix_command):
             2,
             "The '--alpha' option of q_learning must be in [0, 1]. Got 2.0. Use --alpha 0.1.",
         ),
+        ("train FrozenLake --lr 0.1", 2, "There is no option '--lr'. Did you mean '--alpha'?"),
+        ("train FrozenLake dqn --lr 1e-3", 2, "There is no option '--lr'. Did you mean '--learning-rate'?"),
+        ("train FrozenLake dqn --alpha=1e-3", 2, "Did you mean '--learning-rate'?"),
+        ("train FrozenLake dqn --n-envs 4", 2, "Did you mean '--num-envs'?"),
+        ("train FrozenLake dqn --buffer 400", 2, "Did you mean '--buffer-size'?"),
+        ("train FrozenLake ppo --gae_lambda 0.9", 2, "Did you mean '--lambda'?"),
+        ("train FrozenLake --timesteps 400", 2, "Did you mean '--total-steps'?"),
+        ("train FrozenLake --total-timesteps 400", 2, "Did you mean '--total-steps'?"),
         ("train FrozenLake --epsilon Linaer(1,0,9)", 2, "Did you mean 'Linear'?"),
         ("train FrozenLake --seeds 0", 2, "must be at least 1"),
         ("train FrozenLake --seeds 1,1", 2, "must not repeat a seed"),
@@ -145,7 +153,7 @@ def test_help_speaks_of_the_family_of_the_algorithm(qfix_command):
         ("train FrozenLake --out .", 2, "this one holds something already"),
         ("train FrozenLake --out taken/x", 2, "must be a folder that can be written"),
         ("train CartPole sarsa_lambda", 2, "--tile-range low,high"),
-        ("train Pendulum", 2, "must be Discrete"),
+        ("train Pendulum dqn", 2, "must be Discrete"),
         ("train FrozenLake --first-visit", 2, "There is no option '--first-visit'"),
         ("train --first-visit", 2, "`qfix train` needs an environment"),
         ("train FrozenLake monte_carlo --first-visit more", 2, "Got also 'more'"),
@@ -184,7 +192,7 @@ def test_an_option_that_is_true_or_false_swallows_no_word(qfix_command, line, va
 
 def test_an_environment_after_an_option_of_the_algorithm_that_it_decides_on(qfix_command, monkeypatch):
     """As `qfix train --first-visit FrozenLake`, were Monte Carlo what is usual there."""
-    monkeypatch.setattr("qfix.assembly.choose_algorithm", lambda space: "monte_carlo")
+    monkeypatch.setattr("qfix.assembly.choose_algorithm", lambda *spaces: "monte_carlo")
     answer = qfix_command("train", "--first-visit", "FrozenLake", *SHORT, "--out", "none", "--json")
     assert json.loads(answer.out)["spec"]["config"]["first_visit"] is True
 

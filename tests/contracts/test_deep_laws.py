@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from deep.running import (
+    ALGORITHMS,
+    CASES,
     assert_same,
     episodes,
     leaves,
@@ -46,6 +48,10 @@ WORLD = {  # deterministic where drivers are compared
 COMPARED = [case for case, world in WORLD.items() if world in ("certain", "steered", "numbers")]
 WITHOUT_MEMORY = ("pqn", "recurrent_pqn", "reinforce", "a2c", "ppo", "gaussian", "squashed", "multi")
 WITHOUT_MEMORY += ("recurrent_ppo",)
+
+
+def test_no_learner_is_left_out():
+    assert {CASES[case][0] for case in WORLD} == set(ALGORITHMS)
 
 
 def copied(arrays):

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from deep.steered import steered
+from qfix.algorithms import names_of
 from qfix.assembly import known_model, make_config
 from qfix.deep.trainer import DeepTrainer
 from qfix.envs.table_env import TableEnv
 from qfix.envs.world import make_world
 from qfix.mdp import FiniteMDP
 
-ALGORITHMS = ("dqn", "rainbow", "deep_sarsa", "deep_expected_sarsa", "pqn", "reinforce", "a2c", "ppo")
+ALGORITHMS = names_of("deep")
 
 
 @pytest.fixture(autouse=True, scope="module")

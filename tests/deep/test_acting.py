@@ -102,7 +102,6 @@ class Known:
     """A greedy policy whose values are known."""
 
     first_action = 0
-    remembers = False
 
     def __init__(self, q):
         self.q = np.asarray(q)

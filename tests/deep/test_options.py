@@ -1,6 +1,9 @@
 """What is refused before any work, and how: one error that names the option, the rule and a remedy."""
 
+import os
 import re
+import subprocess
+import sys
 
 import gymnasium
 import numpy as np
@@ -183,6 +186,19 @@ def test_a_driver_of_tables_is_refused(algorithm):
         OptionError, match=rf"'driver' .* must be one of auto, device, host for {algorithm}.*Use"
     ):
         qfix.train("CartPole-v1", algorithm, driver="compiled", total_steps=10)
+
+
+@pytest.mark.parametrize("driver", ["device", "host"])
+def test_double_precision_is_refused_before_any_work(driver):
+    program = f"import qfix; qfix.train('CartPole-v1', 'dqn', total_steps=10, driver='{driver}')"
+    words = [sys.executable, "-c", program]
+    environ = os.environ | {"JAX_ENABLE_X64": "1"}
+    done = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=300, check=False)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith(
+        "qfix.errors.OptionError: Networks are trained in single precision, and JAX is set to"
+    )
+    assert "Unset JAX_ENABLE_X64" in last
 
 
 def test_what_does_not_fit_is_refused():

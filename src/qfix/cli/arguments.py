@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from qfix.errors import OptionError, nearest
+from qfix.errors import OptionError, from_elsewhere, nearest
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -139,7 +139,7 @@ def understand(words: Mapping[str, str | None], options: Sequence[Option], comma
     values = {}
     for name, text in words.items():
         if name not in rows:
-            raise OptionError(f"There is no option '--{name}'. {_hint(name, list(rows), command)}")
+            raise OptionError(f"There is no option '--{name}'. {_hint(name, options, command)}")
         row = rows[name]
         if row.read is None:
             if text and text.lower() not in (*_TRUE, *_FALSE):
@@ -156,9 +156,17 @@ def understand(words: Mapping[str, str | None], options: Sequence[Option], comma
     return values
 
 
-def _hint(name: str, known: list[str], command: str) -> str:
-    begins = next((k for k in known if k.startswith(name)), None)
-    if near := begins or nearest(name, known):
+def likely(name: str, options: Sequence[Option]) -> str | None:
+    """The name of the option that may be meant: as other libraries call it, the beginning of one, or the nearest."""
+    names = {option.parameter: option.name for option in options}
+    if theirs := from_elsewhere(name.replace("-", "_"), names):
+        return names[theirs]
+    begins = next((known for known in names.values() if known.startswith(name)), None)
+    return begins or nearest(name, names.values())
+
+
+def _hint(name: str, options: Sequence[Option], command: str) -> str:
+    if near := likely(name, options):
         return f"Did you mean '--{near}'?"
     return f"`{command} --help` lists those there are."
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
-from qfix.cli.kept import ENV, checkpoint_named, folder_named, load_trained
+from qfix.cli.kept import CHECKPOINT, ENV, checkpoint_named, folder_named, load_trained
 from qfix.cli.result import waiting
 from qfix.errors import FolderError, LockedError, OptionError
 
@@ -26,9 +26,7 @@ OPTIONS = (
     Option(
         "seed", "Seed of these episodes; the same gives every policy the same ones.", read.whole, "N", "0"
     ),
-    Option(
-        "checkpoint", "Which: last, best (by the training returns) or its step.", read.word, "WHICH", "last"
-    ),
+    CHECKPOINT,
     ENV,
     Option("json", "Print the result as one JSON document."),
     Option("help", "Show this."),

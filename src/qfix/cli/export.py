@@ -8,7 +8,7 @@ from pathlib import Path
 
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
-from qfix.cli.kept import ENV, checkpoint_named, folder_named, load_trained
+from qfix.cli.kept import CHECKPOINT, ENV, SEED, checkpoint_named, folder_named, load_trained
 from qfix.errors import OptionError
 
 _USAGE = "qfix export FOLDER --onnx FILE [--option value ...]"
@@ -19,10 +19,8 @@ _ABOUT = (
 OPTIONS = (
     Option("onnx", "The model: a name that ends in .onnx.", read.word, "FILE"),
     Option("weights", "Its arrays: a name that ends in .npz or .safetensors.", read.word, "FILE"),
-    Option("seed", "Whose policy: one of the run's seeds; by default its first.", read.whole, "N"),
-    Option(
-        "checkpoint", "Which: last, best (by the training returns) or its step.", read.word, "WHICH", "last"
-    ),
+    SEED,
+    CHECKPOINT,
     ENV,
     Option("force", "Replace files that are there already."),
     Option("json", "Print the paths as a JSON document."),

@@ -19,6 +19,10 @@ ENV = Option(
     read.word,
     "ID",
 )
+CHECKPOINT = Option(
+    "checkpoint", "Which: last, best (by the training returns) or its step.", read.word, "WHICH", "last"
+)
+SEED = Option("seed", "Whose policy: one of the run's seeds; by default its first.", read.whole, "N")
 
 
 def folder_named(words: Sequence[str], command: str, ending: str = "") -> Path:

@@ -10,7 +10,7 @@ from typing import TextIO
 
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
-from qfix.cli.kept import ENV, checkpoint_named, folder_named, load_trained
+from qfix.cli.kept import CHECKPOINT, ENV, SEED, checkpoint_named, folder_named, load_trained
 from qfix.errors import EnvironmentFault, OptionError
 
 _USAGE = "qfix play FOLDER [--option value ...]"
@@ -20,13 +20,11 @@ _ABOUT = (
 )
 OPTIONS = (
     Option("video", "Make a film instead: a name that ends in .mp4 or .gif.", read.word, "FILE"),
-    Option("seed", "Whose policy: one of the run's seeds; by default its first.", read.whole, "N"),
+    SEED,
     Option("episodes", "How many, one after the other.", read.whole, "N", "1"),
     Option("policy", "greedy, or exploratory: as it acts while it learns.", read.word, "NAME", "greedy"),
     Option("eval-seed", "Seed of the episodes.", read.whole, "N", "0"),
-    Option(
-        "checkpoint", "Which: last, best (by the training returns) or its step.", read.word, "WHICH", "last"
-    ),
+    CHECKPOINT,
     Option(
         "pause",
         "Seconds between two pictures on a terminal; 0: one below the other.",

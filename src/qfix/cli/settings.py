@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from qfix.cli import arguments as read
-from qfix.cli.arguments import Option
-from qfix.errors import OptionError, nearest
+from qfix.cli.arguments import Option, likely
+from qfix.errors import OptionError
 
 ENV = "env"  # the table with options of the environment
 _ELSEWHERE = ("help", "config")  # options that mean nothing in a file
@@ -95,7 +95,7 @@ def understand(settings: Settings, options: Sequence[Option]) -> dict[str, Any]:
     for name, value in settings.options.items():
         key = settings.written[name]
         if name not in rows:
-            near = nearest(name, rows)
+            near = likely(name, list(rows.values()))
             hint = f"Did you mean '{near.replace('-', '_')}'?" if near else _known(list(rows))
             raise OptionError(f"In '{settings.path}', there is no option '{key}'. {hint}")
         row = rows[name]

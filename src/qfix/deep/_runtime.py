@@ -13,6 +13,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from qfix.errors import OptionError
+
 _FLAGS = ("xla_cpu_multi_thread_eigen", "xla_cpu_enable_concurrency_optimized_scheduler")
 _KNOWN = ((0, 5), (0, 10))  # versions of jaxlib that were seen to have both: an unknown flag ends the process
 _WORTH_KEEPING = 0.3  # seconds of compilation
@@ -34,6 +36,22 @@ def prepare() -> None:
     if config.jax_compilation_cache_dir is None and "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         config.update("jax_compilation_cache_dir", str(cache_folder()))
         config.update("jax_persistent_cache_min_compile_time_secs", _WORTH_KEEPING)
+
+
+def require_single_precision() -> None:
+    """Refuse to train where JAX computes in double precision: what is kept of a run is in single.
+
+    Raises:
+        OptionError: it does.
+    """
+    import jax
+
+    config: Any = jax.config
+    if config.jax_enable_x64:
+        raise OptionError(
+            "Networks are trained in single precision, and JAX is set to double precision (JAX_ENABLE_X64, "
+            "jax_enable_x64). Unset JAX_ENABLE_X64, or call jax.config.update('jax_enable_x64', False) before."
+        )
 
 
 def _try_setting(name: str, value: bool) -> None:

@@ -18,7 +18,7 @@ from qfix.deep.policy_network import PolicyNetwork
 from qfix.replay.priorities import FAN_OUT
 from qfix.runs.arrays import require, require_counts, require_flags, require_indices
 
-_MOST_UNITS = 1 << 31  # what is counted by units on the device has 32 bits
+_MOST_STEPS = 1 << 30  # counts on the device have 32 bits, and go on from there
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -55,7 +55,7 @@ def _check_actions(name: str, array: np.ndarray, network: QNetwork | PolicyNetwo
 def check_units(name: str, units: int, data: Any) -> None:
     """As many units as can be counted on from."""
     each = max(data.steps, data.gradient_steps if isinstance(data, Replay) else 1)
-    require(units * each < _MOST_UNITS // 2, name, f"must be below {_MOST_UNITS // 2} steps", units)
+    require(units * each < _MOST_STEPS, name, f"must be below {_MOST_STEPS} steps", units)
 
 
 def check_device_memory(prefix: str, memory: Any, units: int, data: Replay, n_envs: int) -> None:

@@ -33,7 +33,7 @@ from qfix.deep.layers import Weights
 from qfix.deep.learner import Learner, Rates, Setup
 from qfix.deep.measure import Report
 from qfix.deep.recurrence import features_here, features_next
-from qfix.deep.targets import distributional_loss, drawn_levels, mean_of, next_step, target_of
+from qfix.deep.targets import KAPPA, distributional_loss, drawn_levels, mean_of, next_step, target_of
 from qfix.errors import option_error
 from qfix.explore import Greedy, Linear, Schedule, options, scheduled_within
 from qfix.explore.schedules import is_number
@@ -179,12 +179,12 @@ def update(
         if network.distribution == "none":
             q = take_last(jnp, out, batch.action)
             error = td.td_error(target, q)
-            each = losses.huber(error, 1.0) if config.loss == "huber" else losses.squared(error)
+            each = losses.huber(error, KAPPA) if config.loss == "huber" else losses.squared(error)
         else:
             taken = jnp.take_along_axis(out, batch.action[:, None, None], axis=1)[:, 0]
             q = take_last(jnp, network.q_values(jnp, out), batch.action)
             error = td.td_error(mean_of(network, target), q)
-            each = distributional_loss(network, taken, target, levels, 1.0)
+            each = distributional_loss(network, taken, target, levels, KAPPA)
         return jnp.mean(weight * each), (error, q)
 
     value, (error, q), gradient = setup.gradient(loss, learner.params, keys[4])

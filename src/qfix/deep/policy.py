@@ -100,7 +100,6 @@ class BehaviourPolicy:
         self._strategy = strategy
         self._steps = steps
         self._rng = np.random.default_rng(0)
-        self.remembers = greedy.remembers
 
     def reset(self, where: Any = None) -> None:
         """Forget what was seen, as `NetworkPolicy.reset` does."""

@@ -25,7 +25,7 @@ class Config(dqn.Config):
     """Options of Rainbow: those of DQN, with other defaults."""
 
     double: bool = True
-    """The network chooses the next action, the target network says what it is worth."""
+    """q_learning without munchausen only: the network chooses the next action, the target network gives its value."""
     dueling: bool = True
     """Predict the value of a state and the advantages of its actions apart."""
     n_step: int = 3
@@ -33,7 +33,7 @@ class Config(dqn.Config):
     prioritized: bool = True
     """Draw steps by the size of their last TD error."""
     priority_exponent: float = 0.5
-    """How much of the priority counts, in [0, 1]; 0 draws uniformly."""
+    """prioritized: how much of the priority counts, in [0, 1]; 0 draws uniformly."""
     noisy: bool = True
     """Learned noise in the fully connected layers, in place of epsilon."""
     distribution: Literal["none", "c51", "qr", "iqn"] = "c51"

@@ -24,6 +24,13 @@ from qfix.replay.batch import Batch
 
 Array = Any
 
+KAPPA = 1.0
+"""Width of the squared middle of Huber's loss, of values and of quantiles. Sources: Mnih et al. (2015), methods: errors
+are clipped at 1; Dabney et al. (2018), QR-DQN-1 and IQN."""
+
+MUNCHAUSEN_WEIGHT, MUNCHAUSEN_FLOOR = 0.9, -1.0
+"""How much of the bonus counts, and the least that it is. Source: Vieillard et al. (2020), section 4: α and l_0."""
+
 
 class Next(NamedTuple):
     """What is known of a batch's next observations."""
@@ -146,8 +153,8 @@ def next_step(
             batch.action,
             allowed_q(q_next, mask),
             config.temperature,
-            weight=0.9,
-            floor=-1.0,
+            MUNCHAUSEN_WEIGHT,
+            MUNCHAUSEN_FLOOR,
         )
     if config.target == "q_learning":
         return greedy_next(batch.reward, batch.discount, allowed_q(q_select, mask))

@@ -18,11 +18,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from qfix.deep import checks
+from qfix.deep._runtime import require_single_precision
 from qfix.deep.actor_policy import ActorPolicy
 from qfix.deep.config import DeepConfig, NetworkConfig
 from qfix.deep.data import Replay
 from qfix.deep.drivers.device import Carry, DeviceDriver
-from qfix.deep.drivers.host import MASK, Held, HostDriver, HostState
+from qfix.deep.drivers.host import Held, HostDriver, HostState
 from qfix.deep.learner import Learner, Setup, learned_reward
 from qfix.deep.network import QNetwork
 from qfix.deep.observations import codec_for
@@ -30,6 +31,7 @@ from qfix.deep.policy import BehaviourPolicy, NetworkPolicy
 from qfix.deep.policy_network import PolicyNetwork
 from qfix.deep.streams import seed_words
 from qfix.envs.jax import jax_env_of
+from qfix.envs.masks import MASK
 from qfix.envs.time_limit import check_step_time_limit
 from qfix.errors import EnvironmentFault, option_error
 from qfix.explore import Constant, Greedy, Schedule
@@ -116,6 +118,7 @@ class DeepTrainer:
             rule = f"goes with learners on tables, and not with {owner}"
             raise option_error("train", "features", rule, "an array", "Leave it out.")
         check_step_time_limit(step_time_limit)
+        require_single_precision()
         codec = codec_for(env.observation_space)
         if config.normalize_observations and (codec.input.kind != "vector" or codec.input.images):
             rule = "must be False where observations are numbers or images, or have images among their parts"

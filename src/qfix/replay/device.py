@@ -2,8 +2,8 @@
 
 A memory that is part of a loop's carry, or donated to a jitted call, is written in place: a step costs the same
 whatever the capacity. In a turn of a loop add first, then sample, then update: what samples before it adds makes the
-compiler keep a copy. Memory: both observations of every transition, 10 bytes beside them, the mask, and 4.3 for a
-priority.
+compiler keep a copy. Memory: both observations of every transition, 10 bytes beside them, the mask, 4.3 for a priority,
+and 4 H for the state of a recurrent network.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """A memory on the host: NumPy arrays that are changed in place, one Numba kernel to gather a batch.
 
-Memory: the observations (see `Pairs` and `Frames`), 12 bytes for each transition, its mask, and 8.6 for a priority.
+Memory: the observations (see `Pairs` and `Frames`), 12 bytes for each transition, its mask, 8.6 for a priority, and 4 H
+for the state of a recurrent network.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ from qfix.deep.observations import Codec
 from qfix.deep.recurrence import learned, priorities_of
 from qfix.deep.streams import LEARN, WEIGHTS, seed_words, stream
 from qfix.envs.live_world import LiveWorld, digest, fault_at
+from qfix.envs.masks import MASK
 from qfix.envs.time_limit import TimeLimit
 from qfix.errors import EnvironmentFault, QfixError
 from qfix.mdp.simulate import episode_seed
@@ -36,9 +37,6 @@ from qfix.replay.host import HostReplay
 from qfix.replay.priorities import importance_weights
 
 Array = Any
-
-MASK = "action_mask"
-"""What the info of an environment calls the actions that are allowed."""
 
 
 class Held(NamedTuple):
