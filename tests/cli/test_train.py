@@ -124,6 +124,48 @@ def test_help_speaks_of_the_family_of_the_algorithm(qfix_command):
             2,
             "The '--alpha' option of q_learning must be in [0, 1]. Got 2.0. Use --alpha 0.1.",
         ),
+        (
+            "train CartPole-v1 dqn --learning-rate abc",
+            2,
+            "The '--learning-rate' option of dqn cannot be used. There is no schedule 'abc'",
+        ),
+        (
+            "train CartPole-v1 dqn --explore boltzmann(0)",
+            2,
+            "The '--explore' option of dqn cannot be used. The 'temperature' parameter of Boltzmann must stay above 0",
+        ),
+        (
+            "train FrozenLake --explore ucb(-1)",
+            2,
+            "The '--explore' option of q_learning cannot be used. The 'c' par",
+        ),
+        (
+            "train CartPole-v1 dqn --hidden 64x64",
+            2,
+            "The '--hidden' option takes numbers with commas between them. Got '64x64'. Write --hidden 64,64.",
+        ),
+        (
+            "train CartPole-v1 dqn --gru 16 --batch-size 50",
+            2,
+            "must be a multiple of --sequence-length 16, as whole sequences are drawn. Got 50. Use --batch-size 48 or",
+        ),
+        (
+            "train CartPole-v1 pqn --gru 8 --num-envs 64 --num-minibatches 3",
+            2,
+            "must divide --num-envs 64 with gru, as a minibatch is of whole rollouts. Got 3. Use --num-minibatches 2 or",
+        ),
+        (
+            "train CartPole-v1 ppo --num-envs 4 --num-steps 5 --num-minibatches 7",
+            2,
+            "Use --num-minibatches 5 or 10.",
+        ),
+        ("train CartPole-v1 dqn --network nature", 2, "The '--network' option can be 'nature' only where"),
+        (
+            "train CartPole-v1 dqn --tau 0",
+            2,
+            "The '--tau' option of dqn must be in (0, 1]. Got 0.0. Use --tau 0.005.",
+        ),
+        ("train CartPole-v1 DQN", 2, "There is no algorithm 'DQN'. Did you mean 'dqn'?"),
         ("train FrozenLake --epsilon Linaer(1,0,9)", 2, "Did you mean 'Linear'?"),
         ("train FrozenLake --seeds 0", 2, "must be at least 1"),
         ("train FrozenLake --seeds 1,1", 2, "must not repeat a seed"),
@@ -145,7 +187,7 @@ def test_help_speaks_of_the_family_of_the_algorithm(qfix_command):
         ("train FrozenLake --out .", 2, "this one holds something already"),
         ("train FrozenLake --out taken/x", 2, "must be a folder that can be written"),
         ("train CartPole sarsa_lambda", 2, "--tile-range low,high"),
-        ("train Pendulum", 2, "must be Discrete"),
+        ("train Pendulum dqn", 2, "must be Discrete"),
         ("train FrozenLake --first-visit", 2, "There is no option '--first-visit'"),
         ("train --first-visit", 2, "`qfix train` needs an environment"),
         ("train FrozenLake monte_carlo --first-visit more", 2, "Got also 'more'"),
@@ -184,7 +226,7 @@ def test_an_option_that_is_true_or_false_swallows_no_word(qfix_command, line, va
 
 def test_an_environment_after_an_option_of_the_algorithm_that_it_decides_on(qfix_command, monkeypatch):
     """As `qfix train --first-visit FrozenLake`, were Monte Carlo what is usual there."""
-    monkeypatch.setattr("qfix.assembly.choose_algorithm", lambda space: "monte_carlo")
+    monkeypatch.setattr("qfix.assembly.choose_algorithm", lambda *spaces: "monte_carlo")
     answer = qfix_command("train", "--first-visit", "FrozenLake", *SHORT, "--out", "none", "--json")
     assert json.loads(answer.out)["spec"]["config"]["first_visit"] is True
 

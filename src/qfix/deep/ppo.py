@@ -38,8 +38,13 @@ from qfix.deep.learner import Learner, Rates, Setup
 from qfix.deep.minibatches import Rows, each_part
 from qfix.deep.policy_config import PolicyConfig
 from qfix.deep.policy_report import PolicyReport, blank_policy_report
-from qfix.errors import option_error
-from qfix.explore.options import require_choice, require_fraction, require_positive, require_whole
+from qfix.explore.options import (
+    require_choice,
+    require_divisor,
+    require_fraction,
+    require_positive,
+    require_whole,
+)
 from qfix.explore.schedules import Schedule
 
 Array = Any
@@ -76,9 +81,9 @@ class Config(PolicyConfig):
         for name in ("num_minibatches", "num_epochs"):
             require_whole(owner, name, getattr(self, name), 1, f"Use {name}={getattr(Config, name)}.")
         rows = self.num_steps * self.num_envs
-        if rows % self.num_minibatches:
-            rule = f"must divide num_steps * num_envs = {rows}"
-            raise option_error(owner, "num_minibatches", rule, self.num_minibatches, "Use a power of two.")
+        require_divisor(
+            owner, "num_minibatches", self.num_minibatches, rows, f"num_steps * num_envs = {rows}"
+        )
         self.require_lambda(self.lambda_)
         require_fraction(owner, "clip_low", self.clip_low, "Use clip_low=0.2.")
         require_positive(owner, "clip_high", self.clip_high, "Use clip_high=0.2.")
