@@ -152,7 +152,7 @@ def test_help_speaks_of_the_family_of_the_algorithm(qfix_command):
         (
             "train CartPole-v1 pqn --gru 8 --num-envs 64 --num-minibatches 3",
             2,
-            "must divide --num-envs 64 with gru, as a minibatch is of whole rollouts. Got 3. Use --num-minibatches 2 or",
+            "with gru, as a minibatch is of whole rollouts. Got 3. Use --num-minibatches 2 or 4.",
         ),
         (
             "train CartPole-v1 ppo --num-envs 4 --num-steps 5 --num-minibatches 7",

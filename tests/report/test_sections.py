@@ -130,6 +130,15 @@ def with_folder(made):
 # Settings
 
 
+def test_what_is_laid_over_the_first_budget_is_unchanged_after_an_extension(tmp_path):
+    run = qfix.train(GRID, "q_learning", total_steps=500, out=tmp_path / "run")
+    run.resume(total_steps=900)
+    made = gather(tmp_path / "run", run)
+    assert "(changed)" not in parsed(settings(made)).text
+    # but to do it again it has to be said
+    assert "--epsilon=Linear(1.0, 0.05, 250)" in command_line(made.spec)
+
+
 def test_options_that_differ_from_their_defaults_are_marked(tmp_path):
     run = qfix.train(GRID, "sarsa_lambda", total_steps=500, alpha=0.3, lambda_=0.5, out=tmp_path / "run")
     root = parsed(settings(gather(tmp_path / "run", run)))

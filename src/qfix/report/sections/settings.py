@@ -8,7 +8,7 @@ import shlex
 from typing import Any
 
 from qfix.algorithms import ALGORITHMS
-from qfix.assembly import make_config
+from qfix.assembly import make_config, planned_steps
 from qfix.errors import QfixError
 from qfix.presets import preset
 from qfix.report.dossier import Dossier
@@ -24,7 +24,7 @@ MOST_OPTIONS, LONGEST_LINE = 100, 20_000
 def settings(dossier: Dossier) -> Html:
     """The section."""
     spec = dossier.spec
-    usual = default_options(spec)
+    usual = default_options(spec, planned_steps(spec) if spec.algorithm in ALGORITHMS else None)
     rows: list[list[Child]] = []
     classes = []
     for name, value in list(spec.config.items())[:MOST_OPTIONS]:
@@ -90,13 +90,18 @@ def _code(text: str) -> Html:
     return tag("pre", tag("code", joined(lines, "\n")), tabindex="0")
 
 
-def default_options(spec: RunSpec) -> dict[str, Any]:
-    """The options that the algorithm would have had without being told, in JSON form; empty where it is not known."""
+def default_options(spec: RunSpec, steps: int | None = None) -> dict[str, Any]:
+    """The options that the algorithm would have had without being told, in JSON form; empty where it is not known.
+
+    Args:
+        spec: of the run.
+        steps: over which defaults are laid; None for its budget.
+    """
     if spec.algorithm not in ALGORITHMS:
         return {}
     config = make_config(spec.algorithm, preset(spec.env, spec.algorithm))
     try:
-        usual: dict[str, Any] = config.settled_as(spec.config, spec.total_steps).to_dict()
+        usual: dict[str, Any] = config.settled_as(spec.config, steps or spec.total_steps).to_dict()
     except QfixError:
         usual = config.to_dict()
     return usual
