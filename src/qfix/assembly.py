@@ -149,6 +149,15 @@ def _duration(text: Any) -> int:
     return int(schedule.duration) if isinstance(schedule, Linear) else 0
 
 
+def preset_of(spec: RunSpec) -> dict[str, Any]:
+    """The options of a run that are as the table of presets has them, and not as they are without, in JSON form."""
+    rows = preset(spec.env, spec.algorithm)
+    if not rows:
+        return {}
+    given, usual = make_config(spec.algorithm, rows).to_dict(), make_config(spec.algorithm, {}).to_dict()
+    return {name: given[name] for name in rows if spec.config.get(name) == given[name] != usual[name]}
+
+
 def known_model(env: gymnasium.Env[Any, Any], gamma: float) -> FiniteMDP | None:
     """The finite model of an environment, or None.
 

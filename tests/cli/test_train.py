@@ -247,6 +247,13 @@ def test_an_environment_whose_package_is_missing_says_what_to_install(
     assert answer.err.count("\n") == 1
 
 
+def test_the_preset_is_told(qfix_command):
+    line = "train CartPole-v1 dqn --total-steps 40 --learning-starts 8 --hidden 4 --out none --no-progress"
+    more = "--eval-episodes 0"
+    assert "\npreset: double, n_step 3\n" in qfix_command(*line.split(), *more.split()).out
+    assert "\npreset: double\n" in qfix_command(*line.split(), *more.split(), "--n-step", "2").out
+
+
 def test_a_warning_is_one_line_too(qfix_command):
     import warnings
 

@@ -8,7 +8,7 @@ import shlex
 from typing import Any
 
 from qfix.algorithms import ALGORITHMS
-from qfix.assembly import make_config, planned_steps
+from qfix.assembly import make_config, planned_steps, preset_of
 from qfix.errors import QfixError
 from qfix.presets import preset
 from qfix.report.dossier import Dossier
@@ -25,6 +25,7 @@ def settings(dossier: Dossier) -> Html:
     """The section."""
     spec = dossier.spec
     usual = default_options(spec, planned_steps(spec) if spec.algorithm in ALGORITHMS else None)
+    of_preset = preset_of(spec) if spec.algorithm in ALGORITHMS else {}
     rows: list[list[Child]] = []
     classes = []
     for name, value in list(spec.config.items())[:MOST_OPTIONS]:
@@ -32,7 +33,8 @@ def settings(dossier: Dossier) -> Html:
         changed = default is not _ABSENT and default != value
         shown = tag("strong", option_text(value)) if changed else option_text(value)
         known = "" if default is _ABSENT else option_text(default) or "–"
-        rows.append([name.rstrip("_"), shown or "–", tag("span", known, " (changed)") if changed else known])
+        mark = " (changed)" if changed else " (preset)" if name in of_preset else ""
+        rows.append([name.rstrip("_"), shown or "–", tag("span", known, mark) if mark else known])
         classes.append("changed" if changed else "")
     more = f", the first {MOST_OPTIONS} of {len(spec.config):,}" if len(spec.config) > MOST_OPTIONS else ""
     options = table(["option", "value", "default"], rows, f"Options of {spec.algorithm}{more}", classes)
