@@ -13,7 +13,7 @@ from qfix.deep.layers import Weights
 from qfix.deep.learner import Setup
 from qfix.deep.recurrence import states_through
 from qfix.deep.shuffling import shuffled
-from qfix.errors import option_error
+from qfix.explore.options import require_divisor
 
 Array = Any
 
@@ -67,13 +67,14 @@ def check_minibatches(config: Any) -> None:
         OptionError: they would not be of one size, or, with a recurrent network, not of whole environments.
     """
     owner, parts = config.owner, config.num_minibatches
-    if config.gru and config.num_envs % parts:
-        rule = f"must divide num_envs={config.num_envs} with gru: a minibatch is of whole rollouts"
-        raise option_error(owner, "num_minibatches", rule, parts, "Use fewer.")
     rows = config.num_steps * config.num_envs
-    if rows % parts:
-        rule = f"must divide num_steps * num_envs = {rows}"
-        raise option_error(owner, "num_minibatches", rule, parts, "Use a power of two.")
+    of, said = rows, f"num_steps * num_envs = {rows}"
+    if config.gru:
+        of, said = (
+            config.num_envs,
+            f"num_envs={config.num_envs} with gru, as a minibatch is of whole rollouts",
+        )
+    require_divisor(owner, "num_minibatches", parts, of, said)
 
 
 def each_part(
