@@ -39,7 +39,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "gamma": 0.9,
         "learning_rate": "Linear(1e-3, 1e-4, 500_000)",
     },
-    ("qfix/RockPaperScissors-v0", "ppo"): {"learning_rate": "Linear(1e-3, 1e-5, 300_000)"},
+    ("qfix/RockPaperScissors-v0", "ppo"): {"learning_rate": "Linear(1e-3, 1e-5, 100_000)"},
     ("LunarLander-v3", "ppo"): {
         "num_steps": 256,
         "gamma": 0.995,
