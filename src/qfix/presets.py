@@ -40,7 +40,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "learning_rate": "Linear(1e-3, 1e-4, 500_000)",
     },
     ("Pendulum-v1", "sac"): {"hidden": (64, 64), "learning_rate": 1e-3},
-    ("qfix/RockPaperScissors-v0", "ppo"): {"learning_rate": "Linear(1e-3, 1e-5, 300_000)"},
+    ("qfix/RockPaperScissors-v0", "ppo"): {"learning_rate": "Linear(1e-3, 1e-5, 100_000)"},
     ("LunarLander-v3", "ppo"): {
         "num_steps": 256,
         "gamma": 0.995,

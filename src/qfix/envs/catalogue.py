@@ -13,6 +13,22 @@ from typing import Any, NamedTuple
 from qfix.errors import unknown_name
 
 
+class Measure(NamedTuple):
+    """What a world tells of a policy beside its return."""
+
+    name: str
+    """A word, for the head of a column."""
+    function: str
+    """`module:function` from a policy to a number."""
+    meaning: str
+    """One line below the table."""
+
+    def __call__(self, policy: Any) -> float:
+        """Of a policy, whatever has learned it."""
+        module, _, name = self.function.partition(":")
+        return float(getattr(import_module(module), name)(policy))
+
+
 class Entry(NamedTuple):
     """One world of the catalogue."""
 
@@ -28,6 +44,8 @@ class Entry(NamedTuple):
     """Whether there is an exact model."""
     version: int = 0
     """Raised whenever the dynamics change."""
+    measure: Measure | None = None
+    """What is told of a policy beside its return."""
 
     @property
     def id(self) -> str:
@@ -70,6 +88,11 @@ CATALOGUE: tuple[Entry, ...] = (
         100,
         "against an opponent that answers your habits; only 1/3 each is safe",
         finite=False,
+        measure=Measure(
+            "exploitability",
+            "qfix.envs.rock_paper_scissors:policy_exploitability",
+            "what a best response wins a round from the policy as it draws its moves; 0 of 1/3 each, 1 of a pure one",
+        ),
     ),
     Entry(
         "Lane",

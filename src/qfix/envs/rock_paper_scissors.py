@@ -117,3 +117,8 @@ def exploitability(mix: ArrayLike) -> float:
             f"Use [1/3, 1/3, 1/3] for the optimum."
         )
     return max(0.0, float(np.max(-(p / p.sum() @ PAYOFF))))
+
+
+def policy_exploitability(policy: Any) -> float:
+    """`exploitability` of what a policy plays, by the probabilities of its moves: 1 of any greedy one."""
+    return exploitability(policy.probabilities(0))

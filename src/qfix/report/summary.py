@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from qfix.envs.catalogue import CATALOGUE, Measure
 from qfix.evaluation import Evaluation
 from qfix.run import Run
 from qfix.runs import RunSpec
@@ -36,6 +37,8 @@ class Summary:
     """Returns of the policies as they act while they learn, if they were asked for."""
     value_distance: np.ndarray | None = None
     """(seeds,) max |q - q*| of networks; None of tables, and where no model is known."""
+    measured: tuple[Measure, np.ndarray] | None = None
+    """What the world tells of policies beside their returns, and (seeds,) of it; None of most worlds."""
 
     @property
     def training_return(self) -> np.ndarray:
@@ -70,6 +73,9 @@ class Summary:
             "value_distance": None
             if self.value_distance is None
             else [finite(x) for x in self.value_distance],
+            "measured": None
+            if self.measured is None
+            else {self.measured[0].name: [finite(x) for x in self.measured[1]]},
             "baselines": told,
             "versions": run.spec.versions,
         }
@@ -103,7 +109,7 @@ def summarise(
     baselines = run.baselines(wanted, seed)
     exploring = run.evaluate(wanted, seed, "exploratory") if exploratory else None
     if not known:
-        return Summary(run, found, None, baselines, exploratory=exploring)
+        return Summary(run, found, None, baselines, exploratory=exploring, measured=_measured(run))
     gap = run.optimality_gap()
     # of a table it says where it has been: what is not visited is as far off as it began
     table = not run.trainer.learns_values or run.trainer.counts_visits
@@ -111,6 +117,13 @@ def summarise(
     distance = run.value_distance() if comparable else None
     told = baselines | {"optimal": run.optimum()}
     return Summary(run, found, gap, told, exploratory=exploring, value_distance=distance)
+
+
+def _measured(run: Run) -> tuple[Measure, np.ndarray] | None:
+    row = next((row for row in CATALOGUE if row.id == run.spec.env), None)
+    if row is None or row.measure is None or run.trainer.remembers:
+        return None
+    return row.measure, np.array([row.measure(run.policy(seed)) for seed in run.spec.seeds])
 
 
 def run_title(spec: RunSpec) -> str:

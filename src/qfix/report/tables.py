@@ -35,6 +35,7 @@ def result_table(summary: Summary) -> RenderableType:
         _returns("return", summary, summary.evaluation),
         Column("training", summary.training_return, number),
         *_gap(summary),
+        *_measured(summary),
         Column("episodes", counts, lambda x: f"{x:,.0f}"),
     ]
     return _laid_out(summary, columns, _notes(summary, "return", training=True))
@@ -46,6 +47,7 @@ def evaluation_table(summary: Summary) -> RenderableType:
         _returns("greedy", summary, summary.evaluation),
         _returns("exploratory", summary, summary.exploratory),
         *_gap(summary),
+        *_measured(summary),
     ]
     return _laid_out(summary, columns, _notes(summary, "greedy", training=False))
 
@@ -58,6 +60,13 @@ def _returns(name: str, summary: Summary, found: Evaluation | None) -> Column:
 
 def _gap(summary: Summary) -> list[Column]:
     return [] if summary.gap is None else [Column("gap", summary.gap, gap_text)]
+
+
+def _measured(summary: Summary) -> list[Column]:
+    if summary.measured is None:
+        return []
+    measure, values = summary.measured
+    return [Column(measure.name, values, gap_text)]
 
 
 def _laid_out(summary: Summary, columns: list[Column], notes: Iterator[str]) -> RenderableType:
@@ -133,6 +142,9 @@ def _notes(summary: Summary, name: str, training: bool) -> Iterator[str]:
     if summary.gap is not None:
         gamma = summary.run.spec.config["gamma"]
         yield f"gap: to the optimum, exact: J* - J, discounted by gamma {gamma}."
+    if summary.measured is not None:
+        measure = summary.measured[0]
+        yield f"{measure.name}: {measure.meaning}."
     if summary.value_distance is not None:
         low, high = (gap_text(x) for x in (summary.value_distance.min(), summary.value_distance.max()))
         span = low if low == high else f"{low} to {high}"
