@@ -4,7 +4,7 @@ import pytest
 
 import qfix
 from qfix.algorithms import ALGORITHMS
-from qfix.assembly import make_config
+from qfix.assembly import make_config, preset_of
 from qfix.presets import PRESETS, preset
 
 
@@ -27,3 +27,4 @@ def test_what_is_said_wins_and_the_rest_is_of_the_preset():
     run = qfix.train("CartPole-v1", "dqn", total_steps=4, learning_starts=0, n_step=2, hidden=(4,))
     assert run.spec.config["n_step"] == 2
     assert run.spec.config["double"] is True
+    assert preset_of(run.spec) == {"double": True}

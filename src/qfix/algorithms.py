@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from qfix.errors import unknown_name
+from qfix.errors import UnknownNameError, unknown_name
 
 
 class Algorithm(NamedTuple):
@@ -56,6 +56,8 @@ def algorithm(name: str) -> Algorithm:
         UnknownNameError: there is none; suggests the nearest.
     """
     if name not in ALGORITHMS:
+        if name.lower() in ALGORITHMS:
+            raise UnknownNameError(f"There is no algorithm '{name}'. Did you mean '{name.lower()}'?")
         raise unknown_name("algorithm", name, ALGORITHMS)
     return ALGORITHMS[name]
 

@@ -26,11 +26,14 @@ from qfix.errors import (
     FolderError,
     ModelError,
     OptionError,
+    QfixError,
     from_elsewhere,
     nearest,
     option_error,
 )
+from qfix.explore import Linear, as_schedule
 from qfix.mdp import FiniteMDP
+from qfix.presets import preset
 from qfix.runs import RunSpec
 
 STEP_TIME_LIMIT = 60.0  # seconds
@@ -86,6 +89,51 @@ def make_config(name: str, options: Mapping[str, Any]) -> Any:
             hint = f"Did you mean '{near}'?" if near else listed
             raise OptionError(f"{name} has no option '{option}'. {hint}")
     return config_class(**options)
+
+
+def planned_steps(spec: RunSpec) -> int:
+    """The budget over which the defaults of a run were laid, as far as its options tell.
+
+    It is less than its `total_steps` where the run was extended since, or rounded up to whole units.
+    """
+    kept = {name: _as_option(value) for name, value in spec.config.items() if name != "features"}
+    total, far = spec.total_steps, 10**12
+
+    def laid_over(steps: int, options: Mapping[str, Any]) -> dict[str, Any]:
+        told: dict[str, Any] = make_config(spec.algorithm, options).settled_as(spec.config, steps).to_dict()
+        return told
+
+    try:
+        usual = preset(spec.env, spec.algorithm)
+        one, other = laid_over(total, usual), laid_over(far, usual)
+        free = [name for name in one if one[name] != other[name]]
+        options = {name: value for name, value in kept.items() if name not in free}
+        other = laid_over(far, options)
+        for name in free:
+            fall, longest = (_duration(config.get(name)) for config in (spec.config, other))
+            if fall and longest:
+                first, last = fall * far // longest - 1, (fall + 1) * far // longest + 1
+                for steps in range(min(last, total), max(first, 1) - 1, -1):
+                    if all(laid_over(steps, options)[n] == spec.config.get(n) for n in free):
+                        return steps
+    except QfixError:
+        pass
+    return total
+
+
+def _duration(text: Any) -> int:
+    """Of a linear schedule; 0 of anything else."""
+    schedule = as_schedule(text) if isinstance(text, str) else None
+    return int(schedule.duration) if isinstance(schedule, Linear) else 0
+
+
+def preset_of(spec: RunSpec) -> dict[str, Any]:
+    """The options of a run that are as the table of presets has them, and not as they are without, in JSON form."""
+    rows = preset(spec.env, spec.algorithm)
+    if not rows:
+        return {}
+    given, usual = make_config(spec.algorithm, rows).to_dict(), make_config(spec.algorithm, {}).to_dict()
+    return {name: given[name] for name in rows if spec.config.get(name) == given[name] != usual[name]}
 
 
 def known_model(env: gymnasium.Env[Any, Any], gamma: float) -> FiniteMDP | None:

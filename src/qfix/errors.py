@@ -6,7 +6,8 @@ Every message names the parameter, its owner, the rule it broke, the value and w
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any, TypeGuard
 
@@ -151,3 +152,18 @@ def nearest(name: str, known: Iterable[str], least: float = 0.5) -> str | None:
     """
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=least)
     return near[0] if near else None
+
+
+@contextmanager
+def naming(owner: str, name: str) -> Iterator[None]:
+    """Errors of what is read from a value, with the parameter that has the value.
+
+    >>> with naming("dqn", "learning_rate"):
+    ...     raise UnknownNameError("There is no schedule 'abc'.")
+    Traceback (most recent call last):
+    qfix.errors.UnknownNameError: The 'learning_rate' parameter of dqn cannot be used. There is no schedule 'abc'.
+    """
+    try:
+        yield
+    except (OptionError, UnknownNameError) as fault:
+        raise type(fault)(f"The '{name}' parameter of {owner} cannot be used. {fault}") from fault

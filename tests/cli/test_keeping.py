@@ -200,6 +200,16 @@ def test_train_with_resume_begins_then_goes_on_then_is_finished(qfix_command):
     assert np.array_equal(qfix.load("elsewhere").q, qfix.load(LAKE).q)
 
 
+def test_what_is_laid_over_the_budget_is_no_difference_of_an_extended_run(qfix_command):
+    """Its epsilon falls over the first budget still, and nobody has asked for another."""
+    qfix.train("FrozenLake-v1", total_steps=2_000, out=LAKE).resume(total_steps=3_000)
+    answer = qfix_command("train", "FrozenLake", "--resume", "--total-steps", "2000")
+    assert f"{LAKE} holds another run: --total-steps is 3,000 there and 2,000 here. Begin" in answer.err
+    answer = qfix_command("train", "FrozenLake", "--resume", "--total-steps", "2000", "--epsilon", "0.5")
+    told = "--epsilon is Linear(1.0, 0.05, 1000) there and Constant(0.5) here; --total-steps is 3,000 there"
+    assert told in answer.err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -132,6 +132,48 @@ def test_help_speaks_of_the_family_of_the_algorithm(qfix_command):
         ("train FrozenLake ppo --gae_lambda 0.9", 2, "Did you mean '--lambda'?"),
         ("train FrozenLake --timesteps 400", 2, "Did you mean '--total-steps'?"),
         ("train FrozenLake --total-timesteps 400", 2, "Did you mean '--total-steps'?"),
+        (
+            "train CartPole-v1 dqn --learning-rate abc",
+            2,
+            "The '--learning-rate' option of dqn cannot be used. There is no schedule 'abc'",
+        ),
+        (
+            "train CartPole-v1 dqn --explore boltzmann(0)",
+            2,
+            "The '--explore' option of dqn cannot be used. The 'temperature' parameter of Boltzmann must stay above 0",
+        ),
+        (
+            "train FrozenLake --explore ucb(-1)",
+            2,
+            "The '--explore' option of q_learning cannot be used. The 'c' par",
+        ),
+        (
+            "train CartPole-v1 dqn --hidden 64x64",
+            2,
+            "The '--hidden' option takes numbers with commas between them. Got '64x64'. Write --hidden 64,64.",
+        ),
+        (
+            "train CartPole-v1 dqn --gru 16 --batch-size 50",
+            2,
+            "must be a multiple of --sequence-length 16, as whole sequences are drawn. Got 50. Use --batch-size 48 or",
+        ),
+        (
+            "train CartPole-v1 pqn --gru 8 --num-envs 64 --num-minibatches 3",
+            2,
+            "with gru, as a minibatch is of whole rollouts. Got 3. Use --num-minibatches 2 or 4.",
+        ),
+        (
+            "train CartPole-v1 ppo --num-envs 4 --num-steps 5 --num-minibatches 7",
+            2,
+            "Use --num-minibatches 5 or 10.",
+        ),
+        ("train CartPole-v1 dqn --network nature", 2, "The '--network' option can be 'nature' only where"),
+        (
+            "train CartPole-v1 dqn --tau 0",
+            2,
+            "The '--tau' option of dqn must be in (0, 1]. Got 0.0. Use --tau 0.005.",
+        ),
+        ("train CartPole-v1 DQN", 2, "There is no algorithm 'DQN'. Did you mean 'dqn'?"),
         ("train FrozenLake --epsilon Linaer(1,0,9)", 2, "Did you mean 'Linear'?"),
         ("train FrozenLake --seeds 0", 2, "must be at least 1"),
         ("train FrozenLake --seeds 1,1", 2, "must not repeat a seed"),
@@ -211,6 +253,13 @@ def test_an_environment_whose_package_is_missing_says_what_to_install(
     assert (answer.code, answer.out) == (code, "")
     assert answer.err.endswith(f"Install it: pip install '{package}'.\n")
     assert answer.err.count("\n") == 1
+
+
+def test_the_preset_is_told(qfix_command):
+    line = "train CartPole-v1 dqn --total-steps 40 --learning-starts 8 --hidden 4 --out none --no-progress"
+    more = "--eval-episodes 0"
+    assert "\npreset: double, n_step 3\n" in qfix_command(*line.split(), *more.split()).out
+    assert "\npreset: double\n" in qfix_command(*line.split(), *more.split(), "--n-step", "2").out
 
 
 def test_a_warning_is_one_line_too(qfix_command):

@@ -43,9 +43,11 @@ WORLD = {  # deterministic where drivers are compared
     "multi": "numbers",
     "recurrent": "certain",
     "recurrent_pqn": "certain",
+    "recurrent_ppo": "certain",
 }
 COMPARED = [case for case, world in WORLD.items() if world in ("certain", "steered", "numbers")]
 WITHOUT_MEMORY = ("pqn", "recurrent_pqn", "reinforce", "a2c", "ppo", "gaussian", "squashed", "multi")
+WITHOUT_MEMORY += ("recurrent_ppo",)
 
 
 def test_no_learner_is_left_out():
@@ -162,7 +164,7 @@ def test_device_and_host_learn_the_same(algorithm):
         np.testing.assert_allclose(device.measure(one), host.measure(two), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("algorithm", ["n_step", "pqn", "recurrent", "ppo"])
+@pytest.mark.parametrize("algorithm", ["n_step", "pqn", "recurrent", "ppo", "recurrent_ppo"])
 def test_seeds_in_one_program_are_the_seeds_alone(algorithm):
     """As on an accelerator: mapped over the seeds, whatever part of a unit each call ends in."""
     apart = shared_trainer(algorithm, "certain", "device")

@@ -234,6 +234,7 @@ CASES = {
         | {"prioritized": True, "buffer_size": 300},
     ),
     "recurrent_pqn": ("pqn", {**ROLLOUT, "gru": 7}),
+    "recurrent_ppo": ("ppo", {**PPO, "gru": 7}),
 }
 
 

@@ -52,6 +52,8 @@ class Fragile(gymnasium.Env):
                     seen = np.zeros(3, np.float32)
                 case "missing":
                     seen = None
+                case "nothing":
+                    info = {"action_mask": np.zeros(2, bool)}
                 case "mask":
                     info = {"action_mask": np.ones(3, bool)}
         return seen, reward, self.steps == 5, False, info
@@ -67,6 +69,7 @@ FAULTS = {
     "missing": r"its observation must have shape \(2,\)|it raised TypeError",
     "mask": r"its action_mask must have shape \(2,\)\. Got shape \(3,\)",
 }
+FAULTS["nothing"] = r"its action_mask allows no action"
 SMALL = {"hidden": (8,), "num_envs": 3, "learning_rate": 0.01, "epsilon": 0.5}
 SMALL_POLICY = {name: SMALL[name] for name in ("hidden", "num_envs", "learning_rate")}
 OPTIONS = {

@@ -1,6 +1,7 @@
 """Networks that remember: gates, gradients through time and burn-in against PyTorch, states that are kept, and a world
 that cannot be solved without."""
 
+import itertools
 from functools import partial
 from typing import NamedTuple
 
@@ -305,7 +306,11 @@ OPTIONS = {
         "learning_rate": 5e-3,
         "gamma": 0.95,
     },
+    "ppo": {"gru": 16, "num_envs": 8, "num_steps": 16, "num_epochs": 4, "learning_rate": 5e-3, "gamma": 0.95},
+    "a2c": {"gru": 16, "optimizer": "adam", "shared_torso": True, "learning_rate": 5e-3, "gamma": 0.95},
+    "reinforce": {"gru": 16, "num_steps": 16, "learning_rate": 5e-3, "gamma": 0.95},
 }
+STEPS = {"dqn": 6_000, "pqn": 16_000, "ppo": 6_000, "a2c": 8_000, "reinforce": 8_000}
 
 
 def mean_return(trainer, state, episodes=40):
@@ -320,20 +325,26 @@ def mean_return(trainer, state, episodes=40):
     return total / episodes
 
 
-@pytest.mark.parametrize("driver", ["device", "host"])
-@pytest.mark.parametrize("algorithm", ["dqn", "pqn"])
+@pytest.mark.parametrize(
+    ("algorithm", "driver"),
+    [*itertools.product(["dqn", "pqn", "ppo"], ["device", "host"]), ("a2c", "host"), ("reinforce", "device")],
+)
 def test_what_was_seen_is_remembered(algorithm, driver):
-    steps = {"dqn": 6_000, "pqn": 16_000}[algorithm]
+    steps = STEPS[algorithm]
     make = partial(RecallHost, driver == "device")
     trainer = trainer_of(algorithm, make, driver, (3,), steps, **OPTIONS[algorithm])
     state, _ = trainer.advance(trainer.start(), steps)
     assert mean_return(trainer, state) == 1.0
+    if algorithm == "ppo":  # acting and learning agree, where rollouts begin in the middle of episodes, too
+        told = dict(zip(trainer.metric_names, trainer.measure(state)[:, 0], strict=True))
+        np.testing.assert_allclose(told["first_ratio"], 1.0, atol=1e-5)
+        assert told["explained_variance"] > 0.8
 
 
-def test_and_not_without_a_state():
-    trainer = trainer_of(
-        "dqn", partial(RecallHost, True), "device", (3,), 6_000, **OPTIONS["dqn"] | {"gru": 0}
-    )
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+def test_and_not_without_a_state(algorithm):
+    options = OPTIONS[algorithm] | {"gru": 0}
+    trainer = trainer_of(algorithm, partial(RecallHost, True), "device", (3,), 6_000, **options)
     state, _ = trainer.advance(trainer.start(), 6_000)
     assert abs(mean_return(trainer, state)) < 0.5
 
@@ -380,22 +391,24 @@ def test_a_memory_keeps_the_states_that_the_network_had(driver):
 # The policy
 
 
-@pytest.fixture(scope="module")
-def policy():
-    trainer = trainer_of("dqn", RecallHost, "host", (3,), 100, gru=5)
+@pytest.fixture(scope="module", params=["dqn", "ppo"])
+def policy(request):
+    options = {"orthogonal": False} if request.param == "ppo" else {}
+    trainer = trainer_of(request.param, RecallHost, "host", (3,), 100, gru=5, **options)
+    assert trainer.remembers
     return trainer.policy(trainer.start())
 
 
 def test_a_policy_remembers_until_it_is_reset(policy):
     policy.reset()
     cue, blank = np.array([1, 0], np.float32), np.zeros(2, np.float32)
-    fresh = policy.action_values(blank)
+    fresh = policy.look(blank)
     policy.predict(cue)
-    behind = policy.action_values(blank)
+    behind = policy.look(blank)
     assert np.abs(behind - fresh).max() > 1e-4
-    np.testing.assert_array_equal(policy.action_values(blank), behind)  # to look is not to remember
+    np.testing.assert_array_equal(policy.look(blank), behind)  # to look is not to remember
     policy.reset()
-    np.testing.assert_array_equal(policy.action_values(blank), fresh)
+    np.testing.assert_array_equal(policy.look(blank), fresh)
     assert policy.remembers
 
 
@@ -403,15 +416,15 @@ def test_rows_of_a_batch_are_episodes_of_their_own(policy):
     policy.reset()
     cue, blank = np.array([[1, 0], [-1, 0]], np.float32), np.zeros((2, 2), np.float32)
     policy.predict(cue)
-    both = policy.action_values(blank)
+    both = policy.look(blank)
     for row in (0, 1):
         policy.reset()
         policy.predict(cue[row])
-        np.testing.assert_allclose(policy.action_values(blank[row]), both[row], atol=1e-6)
+        np.testing.assert_allclose(policy.look(blank[row]), both[row], atol=1e-6)
     policy.reset()
     policy.predict(cue)
     policy.reset(where=[True, False])
-    after = policy.action_values(blank)
+    after = policy.look(blank)
     np.testing.assert_allclose(after[1], both[1], atol=1e-6)
     assert np.abs(after[0] - both[0]).max() > 1e-4
     with pytest.raises(OptionError, match=r"'obs'.*reset"):
@@ -429,6 +442,9 @@ def test_rows_of_a_batch_are_episodes_of_their_own(policy):
         ("dqn", {"gru": 4, "buffer_size": 100, "num_envs": 8}, "'buffer_size'.*24 steps"),
         ("dqn", {"burn_in": -1}, "'burn_in'"),
         ("pqn", {"gru": 4, "num_envs": 8, "num_minibatches": 16}, "'num_minibatches'.*num_envs=8"),
+        ("ppo", {"gru": 4, "num_envs": 6, "num_minibatches": 4}, "'num_minibatches'.*num_envs=6"),
+        ("a2c", {"gru": 1.5}, "'gru'"),
+        ("reinforce", {"gru": -1}, "'gru'"),
     ],
 )
 def test_options_that_do_not_go_together(algorithm, options, match):
@@ -436,10 +452,18 @@ def test_options_that_do_not_go_together(algorithm, options, match):
         make_config(algorithm, options)
 
 
-def test_nothing_of_it_is_computed_from_a_model():
+@pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
+def test_nothing_of_it_is_computed_from_a_model(algorithm):
     import qfix
 
-    run = qfix.train("qfix/Grid4x3-v0", "dqn", total_steps=200, seeds=1, gru=4, learning_starts=200)
+    run = qfix.train(
+        "qfix/Grid4x3-v0",
+        algorithm,
+        total_steps=200,
+        seeds=1,
+        gru=4,
+        **{"learning_starts": 200} if algorithm == "dqn" else {},
+    )
     with pytest.raises(ModelError, match="recurrent"):
         run.optimality_gap()
     assert not run.evaluate(episodes=2).exact

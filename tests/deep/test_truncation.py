@@ -15,6 +15,7 @@ import pytest
 
 from deep.running import gallery, shared_trainer, trainer_of
 from qfix.deep import ppo, pqn
+from qfix.deep.layers import Weights
 from qfix.deep.streams import episode_keys, seed_words
 from qfix.envs.jax.finite import FiniteMDPEnv
 from qfix.envs.jax.protocol import Step
@@ -178,3 +179,43 @@ def test_a_rollout_bootstraps_truncated_steps_from_final_observations(driver, al
         np.testing.assert_allclose(discount, np.where(over, 0, GAMMA), rtol=1e-6)
         np.testing.assert_array_equal(value_last, np.where(ended[-1], 0, 10 * at[-1]))
         assert (obs[1:][ended[:-1]] == 0).all()
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["apart", "shared"])
+@pytest.mark.parametrize("driver", ["device", "host"])
+def test_a_recurrent_policy_is_in_the_state_that_its_episode_has_led_to(driver, shared, monkeypatch):
+    """No gradient step is made. Unrolled again in NumPy, from rollout to rollout: the states that rollouts begin with,
+    the log-probabilities of actions, and values of final observations, seen from the state behind the step."""
+    seen = []
+
+    def update(setup, learner, steps, rates, key):
+        jax.debug.callback(lambda *arrays: seen.append(arrays), *steps[:8], steps.state)
+        return learner, setup.blank_report(setup.config.data.batch_size)
+
+    monkeypatch.setattr(ppo, "update", update)
+    options = {"num_steps": 7, "num_minibatches": 3, "gru": 5, "shared_torso": shared, "orthogonal": False}
+    trainer = made("ppo", driver, **options)
+    state, _ = trainer.advance(trainer.start(), 84)
+    jax.effects_barrier()
+    assert len(seen) == 4
+    net, vector = trainer.network, trainer.policy(state).weights
+    w = Weights(dict(vector), net.layout)
+    now, cuts, moved = np.zeros((3, net.n_state), np.float32), 0, 0
+    for rollout in seen:
+        obs, action, reward, _, ended, log_prob, value_final, value_last, begun = map(np.asarray, rollout)
+        np.testing.assert_allclose(begun, now, atol=1e-6)
+        moved += np.abs(now).max() > 0.1
+        for t in range(7):
+            outputs, behind = net.observe(np, w, obs[t], now)
+            told = net.actions.log_prob(outputs, action[t])
+            np.testing.assert_allclose(log_prob[t, :, 0], told, atol=1e-5)
+            cut = ended[t] & (reward[t] == 3)
+            final = np.stack([reward[t], np.where(cut, 9, 7)], axis=-1).astype(np.float32)
+            worth = net.value(np, w, final, behind)
+            np.testing.assert_allclose(value_final[t], np.where(cut, worth, 0), atol=1e-5)
+            cuts += cut.sum()
+            now = np.where(ended[t][:, None], 0, behind)
+        following = np.where(ended[-1], 0, reward[-1])[:, None] * np.float32([1, 0])
+        np.testing.assert_allclose(value_last, net.value(np, w, following, now), atol=1e-5)
+    assert cuts > 5
+    assert moved >= 2

@@ -92,6 +92,30 @@ def test_normalised_observations_and_arrays_by_name(tmp_path):
     np.testing.assert_allclose(policy.outputs(x)[3:], found["log_std"])
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("name", ["discrete", "squashed"])
+def test_a_recurrent_policy_takes_its_state_and_gives_it_back(name, shared, tmp_path):
+    """Step by step through an episode, against what the policy remembers; the critic's own memory stays behind."""
+    actions, options = ACTIONS[name]
+    policy = actor(BOX, actions, gru=7, shared=shared, normalised=shared, **options)
+    to_onnx(policy, tmp_path / "policy.onnx")
+    assert not policy.memory.any()
+    session, state = opened(tmp_path / "policy.onnx"), np.zeros((1, 7), np.float32)
+    BOX.seed(3)
+    for obs in (np.clip(BOX.sample(), -2, 2) for _ in range(5)):
+        wanted = policy.outputs(obs)
+        given = {"observation": obs[None], "state": state}
+        outputs, action, state = session.run(["outputs", "action", "state_after"], given)
+        np.testing.assert_allclose(outputs[0], wanted, atol=2e-5)
+        np.testing.assert_allclose(action[0], policy.predict(obs), atol=2e-5)
+        np.testing.assert_allclose(state[0], policy.memory[:7], atol=1e-6)
+    assert np.abs(state).max() > 0.05
+    assert policy.memory.shape == ((7,) if shared else (14,))
+    found = np.load(to_weights(policy, tmp_path / "policy.npz"))
+    assert found["gru.state.weight"].shape == (7, 21)
+    assert ("critic.gru.state.weight" in found) != shared
+
+
 @pytest.mark.parametrize("name", ["discrete", "multi-discrete", "squashed"])
 def test_a_model_of_another_policy_is_not_published(name, tmp_path):
     actions, options = ACTIONS[name]

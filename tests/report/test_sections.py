@@ -1,6 +1,7 @@
 """What the parts of a page say."""
 
 import shlex
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,6 +129,22 @@ def with_folder(made):
 
 
 # Settings
+
+
+def test_options_of_the_preset_are_marked():
+    config = {"double": True, "n_step": 3, "learning_rate": "Constant(0.001)", "tau": 0.5}
+    spec = RunSpec("CartPole-v1", {}, "dqn", config, (0,), 1_000, "device")
+    rows = [row.text for row in parsed(settings(replace(dossier({}), spec=spec))).all("tr")]
+    assert [row for row in rows if "(preset)" in row] == ["doubletruetrue (preset)", "n_step33 (preset)"]
+
+
+def test_what_is_laid_over_the_first_budget_is_unchanged_after_an_extension(tmp_path):
+    run = qfix.train(GRID, "q_learning", total_steps=500, out=tmp_path / "run")
+    run.resume(total_steps=900)
+    made = gather(tmp_path / "run", run)
+    assert "(changed)" not in parsed(settings(made)).text
+    # but to do it again it has to be said
+    assert "--epsilon=Linear(1.0, 0.05, 250)" in command_line(made.spec)
 
 
 def test_options_that_differ_from_their_defaults_are_marked(tmp_path):

@@ -331,7 +331,16 @@ def _several(part: Reading, length: int | None, name: str, text: str) -> tuple[A
         raise OptionError(
             f"The '--{name}' option must have {length} values. Got {text!r}. Write --{name} {example}."
         )
-    return tuple(part.read(name, one) for one in parts)
+    try:
+        return tuple(part.read(name, one) for one in parts)
+    except OptionError as error:
+        numbers = re.findall(r"\d+", text) if part.read is whole else []
+        if len(numbers) < 2 or length is not None:
+            raise
+        raise OptionError(
+            f"The '--{name}' option takes numbers with commas between them. Got {text!r}. "
+            f"Write --{name} {','.join(numbers)}."
+        ) from error
 
 
 def _first(readings: Sequence[Reading], or_text: bool, name: str, text: str) -> Any:
@@ -406,9 +415,9 @@ def as_typed(message: str, options: Sequence[Option]) -> str:
     """
     values = r"\([^)]*\)|\[[^]]*\]|'[^']*'|[\w.]+\([^)]*\)|[\w.+-]*\w"
     for option in options:
-        message = message.replace(
-            f"The '{option.parameter}' parameter of", f"The '--{option.name}' option of"
-        )
+        # a schedule or a strategy has parameters of its own, that may be called the same
+        own = rf"The '{option.parameter}' parameter (?!of (?!Run\b)[A-Z])"
+        message = re.sub(own, f"The '--{option.name}' option ", message)
         for found in reversed(list(re.finditer(rf"\b{option.parameter}=({values})", message))):
             option_text = f"--{option.name} {_as_word(found[1])}"
             message = message[: found.start()] + option_text + message[found.end() :]

@@ -234,6 +234,7 @@ def _print_result(summary: Any, document: dict[str, Any], kept: bool) -> None:
     from rich.console import Console
     from rich.markup import escape
 
+    from qfix.assembly import preset_of
     from qfix.loop import alert_text, speed_text
     from qfix.report.summary import run_title
     from qfix.report.tables import result_table
@@ -248,6 +249,10 @@ def _print_result(summary: Any, document: dict[str, Any], kept: bool) -> None:
     trained = run.seconds - run.compiling_seconds
     first = f", after {run.compiling_seconds:.1f} s of compiling" if run.compiling_seconds > 1 else ""
     console.print(f"{trained:.2f} s, {speed_text(run.speed)}{first}", style="dim")
+    preset = preset_of(spec)
+    if preset:
+        told = ", ".join(name if value is True else f"{name} {value}" for name, value in preset.items())
+        console.print(f"preset: {told}", style="dim", markup=False)
     for line in run.trainer.about:
         console.print(line, style="dim", markup=False)
     console.print()

@@ -34,6 +34,7 @@ def load_same_run(
     Raises:
         OptionError: it is another run; says in what.
     """
+    from qfix.assembly import planned_steps
     from qfix.runs import RunFolder
 
     spec = RunFolder(folder).spec
@@ -50,11 +51,14 @@ def load_same_run(
     found = spec.differences(asked)
     if not found:
         return kept
+    here = asked.to_dict()
     if "total_steps" in found:
         # what is laid over the budget differs with it, and is told only where it would differ without
-        of_that_length = _asked(kept, env_kwargs, options, {**own, "total_steps": spec.total_steps}, made)
-        found = [*spec.differences(of_that_length), "total_steps"]
-    there, here = spec.to_dict(), asked.to_dict()
+        of_that_length = _asked(kept, env_kwargs, options, {**own, "total_steps": planned_steps(spec)}, made)
+        differing = spec.differences(dataclasses.replace(of_that_length, total_steps=spec.total_steps))
+        found = [*differing, "total_steps"]
+        here = of_that_length.to_dict() | {"total_steps": asked.total_steps}
+    there = spec.to_dict()
     told = "; ".join(
         f"{_typed(field)} is {_value(there, field)} there and {_value(here, field)} here" for field in found
     )

@@ -88,8 +88,7 @@ def act(
         chance: its random numbers.
     """
     if isinstance(setup.network, PolicyNetwork):
-        action, log_prob = _act_by_policy(setup, learner, observation, mask, chance)
-        return action, log_prob, state
+        return _act_by_policy(setup, learner, observation, mask, state, chance)
     w = setup.weights(learner.params, chance.noise)
     features, state = setup.network.step(jnp, w, setup.view(learner, observation), state)
     q = setup.network.q(jnp, w, features)
@@ -99,10 +98,11 @@ def act(
 
 
 def _act_by_policy(
-    setup: Setup, learner: Learner, observation: Array, mask: Array | None, chance: Chance
-) -> tuple[Array, Array]:
+    setup: Setup, learner: Learner, observation: Array, mask: Array | None, state: Array, chance: Chance
+) -> tuple[Array, Array, Array]:
     network, actions = setup.network, setup.network.actions
-    outputs = network.outputs(jnp, setup.weights(learner.params), setup.view(learner, observation))
+    w = setup.weights(learner.params)
+    outputs, state = network.observe(jnp, w, setup.view(learner, observation), state)
     outputs = actions.masked(jnp, outputs, mask)
     shape = (observation.shape[0], *actions.shape)
     if isinstance(actions, Gaussian):
@@ -113,4 +113,4 @@ def _act_by_policy(
         u = jax.random.uniform(chance.noise, shape)
         parts = enumerate(actions.probabilities(jnp, outputs))
         action = jnp.stack([draw(chances, u[:, k]) for k, chances in parts], axis=-1)
-    return action, actions.log_prob(outputs, action)[:, None]
+    return action, actions.log_prob(outputs, action)[:, None], state

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -10,14 +9,13 @@ import numpy as np
 
 from qfix.core import policies
 from qfix.deep.distributions import Gaussian
-from qfix.deep.layers import Weights
-from qfix.deep.normaliser import Moments, normalised
-from qfix.deep.observations import codec_for
+from qfix.deep.learned_policy import LearnedPolicy
+from qfix.deep.normaliser import Moments
 from qfix.deep.policy_network import PolicyNetwork
-from qfix.errors import OptionError, SpaceError, option_error
+from qfix.errors import OptionError, option_error
 
 
-class ActorPolicy:
+class ActorPolicy(LearnedPolicy):
     """A distribution over actions, and the value that its learner gave to states.
 
     Args:
@@ -27,8 +25,7 @@ class ActorPolicy:
         observation_space: of the environment.
     """
 
-    takes_masks = True
-    remembers = False
+    network: PolicyNetwork
 
     def __init__(
         self,
@@ -37,45 +34,35 @@ class ActorPolicy:
         moments: Moments,
         observation_space: gymnasium.Space[Any],
     ) -> None:
-        self.network = network
+        super().__init__(network, params, moments, observation_space)
         self.actions = network.actions
-        vector = np.array(params, np.float32)
-        vector.setflags(write=False)
-        self._weights = Weights(network.layout.split(vector), network.layout)
-        self.moments = Moments(*(np.array(x, np.float32) for x in moments))
-        self.observation_space = observation_space
-        self._encode = codec_for(observation_space).encode
         space: Any = self.actions.space
         self.first_action = int(space.start) if self.actions.single else 0
-        self._rng = np.random.default_rng(0)
-
-    def reset(self, where: Any = None) -> None:
-        """Nothing is remembered."""
-
-    @property
-    def weights(self) -> Mapping[str, np.ndarray]:
-        """The network's arrays by name, such as "torso.0.weight" (in, out); read-only views."""
-        return self._weights
 
     def outputs(self, obs: Any) -> np.ndarray:
         """(n,) what the distribution at one observation is made of, (B, n) at a batch.
 
-        Logits of numbered actions; means and logarithms of standard deviations of a Gaussian.
+        Logits of numbered actions; means and logarithms of standard deviations of a Gaussian. A recurrent network looks
+        at observations from its memory, and does not remember them.
 
         Raises:
             SpaceError: an observation is not of the space.
+            OptionError: it remembers another number of episodes.
         """
-        kept = self._seen(obs)
-        found = self.network.outputs(np, self._weights, kept)
-        return found if self.is_batch(obs) else found[0]
+        return self.look(obs)
+
+    def _said(self, kept: np.ndarray, memory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(B, n) outputs at observations (B, *shape), and the memory (B, H) behind them."""
+        return self.network.observe(np, self._weights, kept, memory)
 
     def value(self, obs: Any) -> Any:
-        """The value of one observation, (B,) of a batch, in the units that were learned in.
+        """The value of one observation, (B,) of a batch, in the units that were learned in; seen from its memory.
 
         Raises:
             SpaceError: an observation is not of the space.
+            OptionError: it remembers another number of episodes.
         """
-        found = self.network.value(np, self._weights, self._seen(obs))
+        found = self.network.value(np, self._weights, *self._seen(obs))
         return found if self.is_batch(obs) else float(found[0])
 
     def ranked_values(self, obs: Any) -> np.ndarray:
@@ -119,7 +106,7 @@ class ActorPolicy:
             SpaceError: an observation is not of the space.
             OptionError: the mask has another shape, or allows nothing.
         """
-        outputs = self._masked(self.outputs(obs), action_mask)
+        outputs = self._masked(self.observe(obs), action_mask)
         if deterministic:
             action = self.actions.mode(np, outputs)
         else:
@@ -142,12 +129,6 @@ class ActorPolicy:
         outputs = self._masked(self.outputs(obs), action_mask)
         return np.concatenate(self.actions.probabilities(np, outputs), axis=-1)
 
-    def is_batch(self, obs: Any) -> bool:
-        """Whether these are several observations."""
-        if isinstance(self.observation_space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
-            return isinstance(obs, list)
-        return np.ndim(obs) == len(self.observation_space.shape or ()) + 1
-
     def _masked(self, outputs: np.ndarray, mask: Any) -> np.ndarray:
         if mask is None:
             return outputs
@@ -167,19 +148,3 @@ class ActorPolicy:
             for chances in self.actions.probabilities(np, outputs)
         ]
         return found[0] if self.actions.single else np.stack(found, axis=-1)
-
-    def _seen(self, obs: Any) -> np.ndarray:
-        """(B, *shape) observations as the network takes them."""
-        given = self.network.given
-        rows = [self._kept(one) for one in obs] if self.is_batch(obs) else [self._kept(obs)]
-        kept = np.array(rows, given.dtype).reshape(len(rows), *given.shape)
-        return normalised(np, self.moments, kept) if self.moments.mean.size else kept
-
-    def _kept(self, obs: Any) -> np.ndarray:
-        try:
-            return self._encode(obs)
-        except (SpaceError, TypeError, ValueError, KeyError, IndexError) as fault:
-            raise SpaceError(f"An observation must lie in {self.observation_space}. Got {obs!r}.") from fault
-
-    def __repr__(self) -> str:
-        return f"ActorPolicy({self.observation_space}, {self.network!r})"

@@ -16,7 +16,7 @@ from qfix.deep import measure
 from qfix.deep.network import QNetwork
 from qfix.deep.observations import Input
 from qfix.deep.torsos import TORSOS
-from qfix.errors import SpaceError, is_whole, option_error
+from qfix.errors import SpaceError, is_whole, naming, option_error
 from qfix.explore import (
     Boltzmann,
     EpsilonGreedy,
@@ -173,7 +173,9 @@ class DeepConfig(NetworkConfig):
             epsilon = scheduled_within(self.epsilon, owner, "epsilon", 0.0, 1.0, "Use epsilon=0.1.")
             keep(self, "epsilon", require_by_step(owner, "epsilon", epsilon))
         if self.explore is not None:
-            keep(self, "explore", self._checked_strategy(as_strategy(self.explore)))
+            with naming(owner, "explore"):
+                strategy = as_strategy(self.explore)
+            keep(self, "explore", self._checked_strategy(strategy))
 
     def _checked_strategy(self, strategy: Strategy) -> Strategy:
         if not isinstance(strategy, Greedy | EpsilonGreedy | Boltzmann):

@@ -41,10 +41,9 @@ class Sequence:
             return None
         found = cls(length, config.burn_in, config.gru)
         if config.batch_size % length:
-            rule, remedy = (
-                f"must be sequences of sequence_length={length} steps",
-                f"Use batch_size={8 * length}.",
-            )
+            rule = f"must be a multiple of sequence_length={length}, as whole sequences are drawn"
+            below = config.batch_size // length * length
+            remedy = f"Use batch_size={f'{below} or ' if below else ''}{below + length}."
             raise option_error(owner, "batch_size", rule, config.batch_size, remedy)
         if config.buffer_size < found.rows * config.num_envs:
             rule = f"must have room for a sequence of {found.rows} steps of every environment"

@@ -108,9 +108,11 @@ class Config(DeepConfig):
         options.require_choice(owner, "target", self.target, ("q_learning", "sarsa", "expected_sarsa"))
         options.require_choice(owner, "distribution", self.distribution, ("none", "c51", "qr", "iqn"))
         options.require_choice(owner, "loss", self.loss, ("huber", "squared"))
-        for name, remedy in (("tau", "Use tau=0.005."), ("priority_exponent", "Use priority_exponent=0.6.")):
-            options.require_fraction(owner, name, getattr(self, name), remedy)
-        options.require_positive(owner, "tau", self.tau, "Use tau=0.005.")
+        options.require_fraction(
+            owner, "priority_exponent", self.priority_exponent, "Use priority_exponent=0.6."
+        )
+        if not is_number(self.tau) or not 0.0 < self.tau <= 1.0:
+            raise option_error(owner, "tau", "must be in (0, 1]", self.tau, "Use tau=0.005.")
         options.require_positive(owner, "temperature", self.temperature, "Use temperature=0.03.")
         if self.priority_beta is not None:
             if is_number(self.priority_beta):

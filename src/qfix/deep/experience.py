@@ -26,6 +26,7 @@ from qfix.core import losses, returns, surrogates
 from qfix.deep.data import Steps
 from qfix.deep.layers import Weights
 from qfix.deep.learner import Learner, Rates, Setup
+from qfix.deep.minibatches import Rows
 from qfix.deep.normaliser import Moments, no_moments, seen
 from qfix.deep.orthogonal import orthogonal_start
 from qfix.deep.policy_report import PolicyReport
@@ -46,19 +47,25 @@ class Tally(NamedTuple):
 
 
 class Experience(NamedTuple):
-    """T·N steps of a rollout, one row each: step t of environment n is the row t·N + n."""
+    """A rollout, or a part of it, one row a step: step t of environment n of all is the row t·N + n."""
 
-    obs: Array  # (T·N, *shape) as the network takes them
-    action: Array  # (T·N, ...)
-    mask: Array | None  # (T·N, A) actions that were allowed; None: all
-    log_prob: Array  # (T·N,) of the actions, as they were drawn
-    value: Array  # (T·N,) of the observations, before learning
-    advantage: Array  # (T·N,)
-    target: Array  # (T·N,) returns that values are drawn to
+    rollout: Rows  # all of it, observations as the network takes them
+    part: Array | None  # of the rollout; None: all
+    action: Array  # (rows, ...)
+    mask: Array | None  # (rows, A) actions that were allowed; None: all
+    log_prob: Array  # (rows,) of the actions, as they were drawn
+    value: Array  # (rows,) of the observations, before learning
+    advantage: Array  # (rows,)
+    target: Array  # (rows,) returns that values are drawn to
 
-    def at(self, rows: Array) -> Experience:
-        """Some of the steps."""
-        return Experience(*(None if x is None else x[rows] for x in self))
+    def at(self, part: Array) -> Experience:
+        """A part of all, as the rollout gives it."""
+        shape = self.rollout.steps.reward.shape
+
+        def taken(x: Array | None) -> Array | None:
+            return None if x is None else self.rollout.take(x.reshape((*shape, *x.shape[1:])), part)
+
+        return Experience(self.rollout, part, *map(taken, self[2:]))
 
 
 def start_policy(setup: Setup, key: Array) -> Learner:
@@ -72,9 +79,10 @@ def start_policy(setup: Setup, key: Array) -> Learner:
     return setup.start(key, with_target=False, params=params)._replace(tally=tally)
 
 
-def value_of(setup: Setup, learner: Learner, observation: Array) -> Array:
-    """(N,) value of observations (N, *shape)."""
-    return setup.network.value(jnp, setup.weights(learner.params), setup.view(learner, observation))
+def value_of(setup: Setup, learner: Learner, observation: Array, state: Array) -> Array:
+    """(N,) value of observations (N, *shape), seen from states (N, H)."""
+    w = setup.weights(learner.params)
+    return setup.network.value(jnp, w, setup.view(learner, observation), state)
 
 
 def experience_of(setup: Setup, learner: Learner, steps: Steps, lambda_: float) -> tuple[Learner, Experience]:
@@ -82,23 +90,36 @@ def experience_of(setup: Setup, learner: Learner, steps: Steps, lambda_: float) 
 
     The learner's view of observations is still the one that made the rollout: see `counted`.
     """
+    rollout = Rows(setup, steps._replace(obs=setup.view(learner, steps.obs)))
     rows = steps.reward.size
-    obs = setup.view(learner, steps.obs.reshape((rows, *steps.obs.shape[2:])))
-    value = setup.network.value(jnp, setup.weights(learner.params), obs).reshape(steps.reward.shape)
+    _, value = judged(rollout, setup.weights(learner.params), None)
+    value = value.reshape(steps.reward.shape)
     following = jnp.concatenate([value[1:], steps.value_last[None]])
     value_next = jnp.where(steps.ended, steps.value_final, following)
     learner, reward = _scaled(setup, learner, steps)
     advantage = returns.gae(reward, steps.discount, value, value_next, ~steps.ended, lambda_)
     found = Experience(
-        obs,
-        steps.action.reshape((rows, *steps.action.shape[2:])),
-        None if steps.mask is None else steps.mask.reshape((rows, -1)),
+        rollout,
+        None,
+        rollout.take(steps.action, None),
+        None if steps.mask is None else rollout.take(steps.mask, None),
         steps.value.reshape(rows),
         value.reshape(rows),
         advantage.reshape(rows),
         (advantage + value).reshape(rows),
     )
     return learner, found
+
+
+def judged(rollout: Rows, w: Weights, part: Array | None) -> tuple[Array, Array]:
+    """(rows, n) outputs of the policy and (rows,) values by some weights, in a part of a rollout.
+
+    Those of a recurrent network are seen from the states that the rollout began with.
+    """
+    network = rollout.setup.network
+    if network.n_state:
+        return network.heads(jnp, w, rollout.features(w, part))
+    return network.both(jnp, w, rollout.take(rollout.steps.obs, part))
 
 
 def _scaled(setup: Setup, learner: Learner, steps: Steps) -> tuple[Learner, Array]:
@@ -158,7 +179,7 @@ def learn(
     network = setup.network
 
     def loss(w: Weights) -> tuple[Array, tuple[Array, ...]]:
-        outputs, value = network.both(jnp, w, part.obs)
+        outputs, value = judged(part.rollout, w, part.part)
         outputs = network.actions.masked(jnp, outputs, part.mask)
         log_prob = network.actions.log_prob(outputs, part.action)
         policy_loss = jnp.mean(surrogate(log_prob))

@@ -21,6 +21,9 @@ Array = Any
 FORBIDDEN = np.float32(-1e9)
 """Value of an action that is not allowed; finite, as it is multiplied by a discount of 0."""
 
+GRU = "gru"
+"""Name of the recurrent layer of a network."""
+
 EPSILON = np.float32(1e-5)  # added to the variance of a normalised row
 
 

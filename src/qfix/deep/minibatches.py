@@ -13,6 +13,7 @@ from qfix.deep.layers import Weights
 from qfix.deep.learner import Setup
 from qfix.deep.recurrence import states_through
 from qfix.deep.shuffling import shuffled
+from qfix.explore.options import require_divisor
 
 Array = Any
 
@@ -40,20 +41,40 @@ class Rows(NamedTuple):
         orders = shuffled(key, n_epochs, shape)
         return orders.reshape((n_epochs * n_minibatches, shape[0] * shape[1] // n_minibatches))
 
-    def take(self, values: Array, part: Array) -> Array:
-        """(rows, ...) of values (T, N, ...)."""
-        if self.setup.network.n_state:
-            return values[:, part].reshape((-1, *values.shape[2:]))
-        return values.reshape((-1, *values.shape[2:]))[part]
+    def take(self, values: Array, part: Array | None) -> Array:
+        """(rows, ...) of values (T, N, ...); None: of all steps."""
+        if part is not None and self.setup.network.n_state:
+            values = values[:, part]
+        rows = values.reshape((-1, *values.shape[2:]))
+        return rows if part is None or self.setup.network.n_state else rows[part]
 
-    def features(self, w: Weights, part: Array) -> Array:
+    def features(self, w: Weights, part: Array | None) -> Array:
         """(rows, F) features of the observations, which are as the network takes them."""
         network, steps = self.setup.network, self.steps
         if not network.n_state:
             return network.features(jnp, w, self.take(steps.obs, part))
-        features = network.features(jnp, w, steps.obs[:, part])
-        states, _ = states_through(network, w, features, steps.ended[:, part], steps.state[part])
+        obs, ended, state = steps.obs, steps.ended, steps.state
+        if part is not None:
+            obs, ended, state = obs[:, part], ended[:, part], state[part]
+        states, _ = states_through(network, w, network.features(jnp, w, obs), ended, state)
         return states.reshape((-1, network.n_state))
+
+
+def check_minibatches(config: Any) -> None:
+    """Check that a rollout can be cut into as many minibatches as options ask for.
+
+    Raises:
+        OptionError: they would not be of one size, or, with a recurrent network, not of whole environments.
+    """
+    owner, parts = config.owner, config.num_minibatches
+    rows = config.num_steps * config.num_envs
+    of, said = rows, f"num_steps * num_envs = {rows}"
+    if config.gru:
+        of, said = (
+            config.num_envs,
+            f"num_envs={config.num_envs} with gru, as a minibatch is of whole rollouts",
+        )
+    require_divisor(owner, "num_minibatches", parts, of, said)
 
 
 def each_part(

@@ -21,14 +21,11 @@ from typing import Any, Literal
 import numpy as np
 
 from qfix.core import policies
-from qfix.deep.layers import Array, Layout, Weights, gru, linear, relu
+from qfix.deep.layers import GRU, Array, Layout, Weights, gru, linear, relu
 from qfix.deep.observations import Input
 from qfix.deep.torsos import build_torso, choose_torso
 
 Distribution = Literal["none", "c51", "qr", "iqn"]
-
-GRU = "gru"
-"""Name of the recurrent layer."""
 
 COSINES = 64  # features of a quantile's level (Dabney et al. 2018, eq. 4)
 
@@ -112,8 +109,12 @@ class QNetwork:
         features = self.features(xp, w, observation)
         if not self.n_state:
             return features, state
-        state = gru(xp, w, GRU, features, state)
+        state = self.after(xp, w, features, state)
         return state, state
+
+    def after(self, xp: Any, w: Weights, features: Array, state: Array) -> Array:
+        """(..., H) state of a recurrent network after one more step, from its features and the state before."""
+        return gru(xp, w, GRU, features, state)
 
     def outputs(self, xp: Any, w: Weights, h: Array, levels: Array = None) -> Array:
         """What the network says of every action.

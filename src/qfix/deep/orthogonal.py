@@ -4,6 +4,7 @@
 
 Source: Saxe et al. (2014), Exact solutions to the nonlinear dynamics of learning in deep linear neural networks; the
 gains of PPO's heads: Engstrom et al. (2020), Implementation matters in deep policy gradients.
+1. The gates of a recurrent layer are three layers of their own, at g = 1: no rectifier follows that takes half of it.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from qfix.deep.layers import Layout
+from qfix.deep.layers import GRU, Layout
 
 Array = Any
 
 POLICY_GAIN, VALUE_GAIN = 0.01, 1.0
 """Of the two heads: a policy begins nearly uniform."""
 _GAIN = math.sqrt(2.0)
+_GATES = (f"{GRU}.input", f"{GRU}.state")
 
 
 def orthogonal_start(layout: Layout, key: Array) -> Array:
@@ -36,8 +38,13 @@ def orthogonal_start(layout: Layout, key: Array) -> Array:
     for (name, entry), one in zip(layout.entries.items(), keys, strict=True):
         layer, _, part = name.rpartition(".")
         if part == "weight":
-            gain = {"head": POLICY_GAIN, "value": VALUE_GAIN}.get(layer, _GAIN)
-            found.append(gain * _orthogonal(one, math.prod(entry.shape[:-1]), entry.shape[-1]).reshape(-1))
+            rows, columns = math.prod(entry.shape[:-1]), entry.shape[-1]
+            if layer.endswith(_GATES):
+                matrices = [_orthogonal(k, rows, columns // 3) for k in jax.random.split(one, 3)]
+            else:
+                gain = {"head": POLICY_GAIN, "value": VALUE_GAIN}.get(layer, _GAIN)
+                matrices = [gain * _orthogonal(one, rows, columns)]
+            found.append(jnp.concatenate(matrices, axis=-1).reshape(-1))
         else:
             value = 0.0 if part == "bias" else entry.centre
             found.append(jnp.full(math.prod(entry.shape), np.float32(value)))

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
 import numpy as np
 
 from qfix.core import policies
-from qfix.deep.layers import FORBIDDEN, Weights
+from qfix.deep.layers import FORBIDDEN
+from qfix.deep.learned_policy import LearnedPolicy
 from qfix.deep.network import QNetwork
-from qfix.deep.normaliser import Moments, normalised
-from qfix.deep.observations import codec_for
-from qfix.errors import SpaceError, option_error
+from qfix.deep.normaliser import Moments
+from qfix.errors import option_error
 
 
-class NetworkPolicy:
+class NetworkPolicy(LearnedPolicy):
     """Greedy in the action values of a network.
-
-    The policy of a recurrent network remembers: every `predict` adds what was seen to `memory`, which stands for the
-    episode so far. `reset` is called where an episode begins; of a batch, each row is an episode of its own.
 
     Args:
         network: the network.
@@ -29,7 +25,7 @@ class NetworkPolicy:
         observation_space, action_space: of the environment.
     """
 
-    takes_masks = True
+    network: QNetwork
 
     def __init__(
         self,
@@ -39,39 +35,9 @@ class NetworkPolicy:
         observation_space: gymnasium.Space[Any],
         action_space: gymnasium.Space[Any],
     ) -> None:
-        self.network = network
-        vector = np.array(params, np.float32)
-        vector.setflags(write=False)
-        self._weights = Weights(network.layout.split(vector), network.layout)
-        self.moments = Moments(*(np.array(x, np.float32) for x in moments))
-        self.observation_space = observation_space
-        self._encode = codec_for(observation_space).encode
+        super().__init__(network, params, moments, observation_space)
         space: Any = action_space
         self.first_action = int(space.start)
-        self._rng = np.random.default_rng(0)
-        self.memory = np.zeros(network.n_state, np.float32)
-        """(H,) or (B, H) the network's state; H = 0 of one that is not recurrent."""
-
-    @property
-    def remembers(self) -> bool:
-        """Whether actions depend on what was seen before."""
-        return self.network.n_state > 0
-
-    def reset(self, where: Any = None) -> None:
-        """Forget what was seen: an episode begins.
-
-        Args:
-            where: (B,) truths: in which rows of a batch; None: in all, and the next may have another size.
-        """
-        if where is None:
-            self.memory = np.zeros(self.network.n_state, np.float32)
-        else:
-            self.memory = np.where(np.asarray(where, bool)[:, None], np.float32(0), self.memory)
-
-    @property
-    def weights(self) -> Mapping[str, np.ndarray]:
-        """The network's arrays by name, such as "torso.0.weight" (in, out); read-only views."""
-        return self._weights
 
     def action_values(self, obs: Any) -> np.ndarray:
         """(A,) learned value of each action at one observation, (B, A) at a batch.
@@ -83,33 +49,12 @@ class NetworkPolicy:
             SpaceError: an observation is not of the space.
             OptionError: it remembers another number of episodes.
         """
-        return self._looked(obs)[0]
+        return self.look(obs)
 
-    def observe(self, obs: Any) -> np.ndarray:
-        """`action_values`, and remember what was seen."""
-        values, self.memory = self._looked(obs)
-        return values
-
-    def _looked(self, obs: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Values, and the memory afterwards."""
-        if not self.is_batch(obs):
-            values, memory = self._values(self._kept(obs)[None], self._memory_of(())[None])
-            return values[0], memory[0]
-        rows = [self._kept(one) for one in obs]
-        given = self.network.given
-        kept = np.array(rows, given.dtype).reshape(len(rows), *given.shape)
-        return self._values(kept, self._memory_of((len(rows),)))
-
-    def _memory_of(self, batch: tuple[int, ...]) -> np.ndarray:
-        """The memory of one episode (), or of some (B,)."""
-        if self.memory.ndim == 1 and not self.memory.any():
-            return np.zeros((*batch, self.network.n_state), np.float32)
-        if self.memory.shape[:-1] != batch and self.remembers:
-            rule = f"must be as many as the policy remembers, {self.memory.shape[:-1]}"
-            raise option_error(
-                "predict", "obs", rule, batch, "Call policy.reset() where other episodes begin."
-            )
-        return self.memory
+    def _said(self, kept: np.ndarray, memory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(B, A) action values of observations (B, *shape), and the memory (B, H) behind them."""
+        h, memory = self.network.step(np, self._weights, kept, memory)
+        return self.network.q(np, self._weights, h), memory
 
     def predict(
         self,
@@ -143,27 +88,6 @@ class NetworkPolicy:
     def probabilities(self, obs: Any) -> np.ndarray:
         """(A,) or (B, A) probability of each action: equally good actions share."""
         return policies.greedy(self.action_values(obs))
-
-    def is_batch(self, obs: Any) -> bool:
-        """Whether these are several observations."""
-        if isinstance(self.observation_space, gymnasium.spaces.Tuple | gymnasium.spaces.Dict):
-            return isinstance(obs, list)
-        return np.ndim(obs) == len(self.observation_space.shape or ()) + 1
-
-    def _kept(self, obs: Any) -> np.ndarray:
-        try:
-            return self._encode(obs)
-        except (SpaceError, TypeError, ValueError, KeyError, IndexError) as fault:
-            raise SpaceError(f"An observation must lie in {self.observation_space}. Got {obs!r}.") from fault
-
-    def _values(self, kept: np.ndarray, memory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if self.moments.mean.size:
-            kept = normalised(np, self.moments, kept)
-        h, memory = self.network.step(np, self._weights, kept, memory)
-        return self.network.q(np, self._weights, h), memory
-
-    def __repr__(self) -> str:
-        return f"NetworkPolicy({self.observation_space}, {self.network!r})"
 
 
 class BehaviourPolicy:

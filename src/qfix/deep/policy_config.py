@@ -52,6 +52,8 @@ class PolicyConfig(NetworkConfig):
     """Box actions: the standard deviation is a weight of its own, or an output of the network."""
     log_std: float = 0.0
     """Box actions: logarithm of the standard deviation before learning; bounds are at -1 and 1."""
+    gru: int = 0
+    """Width of a recurrent layer behind each torso, for environments that do not show all at once; 0: none."""
     squashed: bool = False
     """Box actions: bring a Gaussian into the bounds by tanh, in place of cutting it there."""
 
@@ -70,6 +72,7 @@ class PolicyConfig(NetworkConfig):
             self.shared_torso,
             self.deviation,
             self.log_std,
+            self.gru,
         )
 
     @property
@@ -81,6 +84,7 @@ class PolicyConfig(NetworkConfig):
         """Check the options of all learners of a policy, then the algorithm's own."""
         owner = self.owner
         require_whole(owner, "num_steps", self.num_steps, 1, "Use num_steps=128.")
+        require_whole(owner, "gru", self.gru, 0, "Use gru=64.")
         for name, remedy in _AT_LEAST_0:
             value = getattr(self, name)
             if not is_number(value) or not 0.0 <= value < float("inf"):

@@ -12,6 +12,8 @@ DAPO, section 3.1.
    paper.
 2. `target_kl` ends the update as soon as a minibatch's estimate of KL(π_old‖π_θ) exceeds 1.5 times it, as in
    Stable-Baselines3; that minibatch is not learned from.
+3. A minibatch of a recurrent network has all steps of some environments, each from the state that the rollout began
+   with.
 """
 
 from __future__ import annotations
@@ -35,10 +37,9 @@ from qfix.deep.experience import (
     value_of,
 )
 from qfix.deep.learner import Learner, Rates, Setup
-from qfix.deep.minibatches import Rows, each_part
+from qfix.deep.minibatches import check_minibatches, each_part
 from qfix.deep.policy_config import PolicyConfig
 from qfix.deep.policy_report import PolicyReport, blank_report
-from qfix.errors import option_error
 from qfix.explore.options import require_choice, require_fraction, require_positive, require_whole
 from qfix.explore.schedules import Schedule
 
@@ -75,10 +76,7 @@ class Config(PolicyConfig):
         owner = self.owner
         for name in ("num_minibatches", "num_epochs"):
             require_whole(owner, name, getattr(self, name), 1, f"Use {name}={getattr(Config, name)}.")
-        rows = self.num_steps * self.num_envs
-        if rows % self.num_minibatches:
-            rule = f"must divide num_steps * num_envs = {rows}"
-            raise option_error(owner, "num_minibatches", rule, self.num_minibatches, "Use a power of two.")
+        check_minibatches(self)
         self.require_lambda(self.lambda_)
         require_fraction(owner, "clip_low", self.clip_low, "Use clip_low=0.2.")
         require_positive(owner, "clip_high", self.clip_high, "Use clip_high=0.2.")
@@ -97,8 +95,8 @@ init = start_policy
 
 
 def bootstrap(setup: Setup, learner: Learner, observation: Array, mask: Array | None, state: Array) -> Array:
-    """(N,) value of observations (N, *shape)."""
-    return value_of(setup, learner, observation)
+    """(N,) value of observations (N, *shape), seen from states (N, H)."""
+    return value_of(setup, learner, observation, state)
 
 
 def update(
@@ -116,9 +114,9 @@ def update(
     learner, whole = experience_of(setup, learner, steps, config.lambda_)
     limit = jnp.inf if config.target_kl is None else _KL_MARGIN * config.target_kl
 
-    def descend(carry: tuple[Learner, PolicyReport, Array], rows: Array) -> Any:
+    def descend(carry: tuple[Learner, PolicyReport, Array], part: Array) -> Any:
         before, total, _ = carry
-        batch = whole.at(rows)
+        batch = whole.at(part)
         advantage = batch.advantage
         if config.normalize_advantages:
             advantage = normalised_advantage(advantage)
@@ -138,7 +136,7 @@ def update(
             after = jax.tree.map(lambda new, old: jnp.where(going, new, old), after, before)
         return after, total, going
 
-    parts = Rows(setup, steps).parts(key, config.num_epochs, config.num_minibatches)
+    parts = whole.rollout.parts(key, config.num_epochs, config.num_minibatches)
     going = None if config.target_kl is None else lambda carry: carry[2]
     carry = (learner, blank_report(0, learner.params.dtype), jnp.bool_(True))
     after, total, _ = each_part(parts, descend, carry, going)

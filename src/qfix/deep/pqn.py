@@ -26,8 +26,7 @@ from qfix.deep.data import Rollout, Steps
 from qfix.deep.layers import Weights
 from qfix.deep.learner import Learner, Rates, Setup, allowed_q
 from qfix.deep.measure import Report, blank_report
-from qfix.deep.minibatches import Rows, each_part
-from qfix.errors import option_error
+from qfix.deep.minibatches import Rows, check_minibatches, each_part
 from qfix.explore.options import require_choice, require_fraction, require_whole
 
 Array = Any
@@ -58,15 +57,7 @@ class Config(DeepConfig):
         """Check the options of PQN."""
         for name in ("num_steps", "num_minibatches", "num_epochs"):
             require_whole(self.owner, name, getattr(self, name), 1, f"Use {name}={getattr(Config, name)}.")
-        if self.gru and self.num_envs % self.num_minibatches:
-            rule = f"must divide num_envs={self.num_envs} with gru: a minibatch is of whole rollouts"
-            raise option_error(self.owner, "num_minibatches", rule, self.num_minibatches, "Use fewer.")
-        rows = self.num_steps * self.num_envs
-        if rows % self.num_minibatches:
-            rule = f"must divide num_steps * num_envs = {rows}"
-            raise option_error(
-                self.owner, "num_minibatches", rule, self.num_minibatches, "Use a power of two."
-            )
+        check_minibatches(self)
         require_fraction(self.owner, "lambda_", self.lambda_, "Use lambda_=0.9.")
         require_choice(self.owner, "optimizer", self.optimizer, ("radam", "adam"))
 

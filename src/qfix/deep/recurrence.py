@@ -21,9 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from qfix.deep.data import Replay
-from qfix.deep.layers import Weights, gru
+from qfix.deep.layers import Weights
 from qfix.deep.learner import Learner, Rates, Setup
-from qfix.deep.network import GRU, QNetwork
+from qfix.deep.network import QNetwork
+from qfix.deep.policy_network import PolicyNetwork
 from qfix.replay.batch import Batch, Past, Sequences
 from qfix.replay.walking import n_step_window
 
@@ -34,13 +35,13 @@ _LARGEST_PRIORITY = 1e20
 
 
 def states_through(
-    network: QNetwork, w: Weights, features: Array, ended: Array, state: Array
+    network: QNetwork | PolicyNetwork, w: Weights, features: Array, ended: Array, state: Array
 ) -> tuple[Array, Array]:
     """The states behind each of L steps, and the one that the step after them begins with.
 
     Args:
         network, w: a recurrent network.
-        features: (L, B, 3 H) of `network.features`.
+        features: (L, B, 3 H) of `network.features`, H being `network.n_state`.
         ended: (L, B) whether the episode ended with the step.
         state: (B, H) before the first step.
 
@@ -50,7 +51,7 @@ def states_through(
 
     def step(state: Array, row: tuple[Array, Array]) -> tuple[Array, Array]:
         given, over = row
-        behind = gru(jnp, w, GRU, given, state)
+        behind = network.after(jnp, w, given, state)
         return jnp.where(over[:, None], 0.0, behind), behind
 
     last, states = jax.lax.scan(step, state, (features, ended))
@@ -73,7 +74,7 @@ def features_next(setup: Setup, learner: Learner, w: Weights, batch: Batch) -> A
     if past is None:
         return following
     states = _states(network, w, network.features(jnp, w, setup.view(learner, batch.obs)), past)
-    after = gru(jnp, w, GRU, following, states).reshape((-1, network.n_state))
+    after = network.after(jnp, w, following, states).reshape((-1, network.n_state))
     return after[past.last]
 
 

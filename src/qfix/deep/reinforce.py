@@ -76,8 +76,8 @@ init = start_policy
 
 
 def bootstrap(setup: Setup, learner: Learner, observation: Array, mask: Array | None, state: Array) -> Array:
-    """(N,) value of observations (N, *shape)."""
-    return value_of(setup, learner, observation)
+    """(N,) value of observations (N, *shape), seen from states (N, H)."""
+    return value_of(setup, learner, observation, state)
 
 
 def update(

@@ -71,7 +71,7 @@ class SoftNetwork(PolicyNetwork):
         parts = [part_of(w, prefix) for prefix in _VALUES]
         return xp.stack([linear(xp, part, "value", self._critic(xp, part, x))[..., 0] for part in parts])
 
-    def value(self, xp: Any, w: Weights, observation: Array) -> Array:
+    def value(self, xp: Any, w: Weights, observation: Array, state: Array = None) -> Array:
         """(...) the lower value of the likeliest action at observations (..., *shape)."""
         action = self.actions.mode(xp, self.outputs(xp, w, observation))
         return xp.min(self.q(xp, w, observation, action), axis=0)

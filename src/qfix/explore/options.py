@@ -48,6 +48,25 @@ def require_whole(owner: str, name: str, value: Any, least: int, remedy: str) ->
         raise option_error(owner, name, f"must be a whole number, {least} or more", value, remedy)
 
 
+def require_divisor(owner: str, name: str, value: int, of: int, said: str) -> None:
+    """A whole number that divides another without a rest.
+
+    Args:
+        owner, name, value: of the parameter.
+        of: what it has to divide.
+        said: how that is called.
+    """
+    if of % value:
+        near = [n for n in (next((n for n in range(value, 0, -1) if of % n == 0), 0), _above(value, of)) if n]
+        remedy = f"Use {name}={' or '.join(map(str, near))}."
+        raise option_error(owner, name, f"must divide {said}", value, remedy)
+
+
+def _above(value: int, of: int) -> int:
+    """The next divisor; 0 where there is none."""
+    return next((n for n in range(value, of + 1) if of % n == 0), 0)
+
+
 def require_choice(owner: str, name: str, value: Any, choices: tuple[str | bool, ...]) -> None:
     """One of a few words, or True or False."""
     if type(value) is not type(choices[0]) or value not in choices:

@@ -20,7 +20,7 @@ from typing import Any, Literal, final, get_args, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from qfix.errors import option_error
+from qfix.errors import naming, option_error
 from qfix.explore import _syntax
 from qfix.explore.schedule_code import (
     CONSTANT,
@@ -364,9 +364,11 @@ def scheduled_within(
     """A schedule whose values all lie in [low, high]; the owner of a parameter asks before work starts.
 
     Raises:
-        OptionError: a value of the schedule leaves the range; names the parameter and its owner.
+        OptionError, UnknownNameError: it is none, or a value of it leaves the range; names the parameter and its
+            owner.
     """
-    schedule = as_schedule(x)
+    with naming(owner, name):
+        schedule = as_schedule(x)
     lowest, highest = schedule.bounds()
     if lowest < low or highest > high:
         rule = f"must stay at or above {low:g}" if high == math.inf else f"must stay in [{low:g}, {high:g}]"

@@ -4,7 +4,7 @@
     gaussian    mean and log_std (batch, 2D),  action = clip(centre + half·mean, low, high)
     squashed    the same,  action = clip(centre + half·tanh(mean), low, high)
 
-The critic is not part of the graph; its weights are among the arrays.
+The critic is not part of the graph, nor is what it remembers; its weights are among the arrays.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def n_actions(policy: ActorPolicy) -> int:
 
 
 def n_state(policy: ActorPolicy) -> int:
-    """Nothing is remembered."""
-    return 0
+    """H, of a recurrent network; else 0. The critic's state is not part of the graph."""
+    return policy.network.gru
 
 
 def values_of(policy: ActorPolicy, observations: Any) -> np.ndarray:
@@ -63,6 +63,8 @@ def draw(graph: Graph, policy: ActorPolicy, space: gymnasium.Space[Any]) -> str:
     while f"torso.{i}.weight" in w:
         x = graph.add(_ACTIVE[policy.network.activation], network.dense(graph, w, f"torso.{i}", x))
         i += 1
+    if policy.network.gru:
+        x = network.recurrent(graph, w, x, policy.network.gru)
     weight, bias = w["head.weight"], w["head.bias"]
     if "log_std" in w:  # beside the means, a layer that looks at nothing
         weight = np.concatenate([weight, np.zeros_like(weight)], axis=1)

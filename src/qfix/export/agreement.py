@@ -54,8 +54,9 @@ def require_agreement(model: bytes, source: Source, path: Path) -> int:
     batch = observations if compound else np.array(observations)
     family, begun = source.family, {}
     if size := family.n_state(policy):
-        policy.memory = np.random.default_rng(0).uniform(-1, 1, (len(observations), size)).astype(np.float32)
-        begun[STATE] = policy.memory
+        shape = len(observations), policy.network.n_state  # a critic's comes last, and is not in the model
+        policy.memory = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
+        begun[STATE] = policy.memory[:, :size]
     values = family.values_of(policy, batch)
     if not np.isfinite(values).all():
         raise FolderError(
@@ -75,7 +76,7 @@ def require_agreement(model: bytes, source: Source, path: Path) -> int:
     wanted = policy.predict(batch)
     if begun:
         (after,) = session.run([STATE_AFTER], {"observation": given} | begun)
-        apart = np.maximum(apart, np.abs(after - policy.memory).max() / TOLERANCE)
+        apart = np.maximum(apart, np.abs(after - policy.memory[:, :size]).max() / TOLERANCE)
     same = family.same_actions(policy, values, actions, wanted, tolerated)
     if not (apart <= 1.0).all() or not same.all():  # also where the model's values are NaN
         raise FolderError(

@@ -93,7 +93,7 @@ def draw(graph: Graph, policy: NetworkPolicy, space: gymnasium.Space[Any]) -> st
         x = _rectified(graph, dense(graph, w, f"torso.{i}", x))
         i += 1
     if network.n_state:
-        x = _gru(graph, w, x, network.n_state)
+        x = recurrent(graph, w, x, network.n_state)
     weight, bias = folded_head(policy)
     name = "logits" if network.distribution == "c51" else ""
     at = (graph.constant("head.weight", weight), graph.constant("head.bias", bias))
@@ -218,7 +218,7 @@ def dense(graph: Graph, w: Any, name: str, x: str) -> str:
     return _layer_norm(graph, w, name, x) if f"{name}.scale" in w else x
 
 
-def _gru(graph: Graph, w: Any, x: str, size: int) -> str:
+def recurrent(graph: Graph, w: Any, x: str, size: int) -> str:
     """The state behind a recurrent layer, as `qfix.deep.layers.gru` has it; also put out, as `STATE_AFTER`."""
     state = graph.also_given(STATE, np.float32, (size,))
     given, own = dense(graph, w, "gru.input", x), dense(graph, w, "gru.state", state)

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 
-from qfix.errors import option_error
+from qfix.errors import naming, option_error
 from qfix.explore import (
     UCB,
     VDBE,
@@ -83,8 +83,10 @@ class TabularConfig(ABC):
             if value is not None:
                 object.__setattr__(self, name, scheduled_within(value, owner, name, 0.0, 1.0, remedy))
         if self.explore is not None:
-            object.__setattr__(self, "explore", as_strategy(self.explore))
-        object.__setattr__(self, "initial", as_initial(self.initial))
+            with naming(owner, "explore"):
+                object.__setattr__(self, "explore", as_strategy(self.explore))
+        with naming(owner, "initial"):
+            object.__setattr__(self, "initial", as_initial(self.initial))
         require_choice(owner, "store", self.store, ("auto", "dense", "sparse", "tiled"))
         require_choice(owner, "gradient", self.gradient, ("semi", "tdc"))
         require_whole(owner, "tilings", self.tilings, 1, "Use tilings=8.")

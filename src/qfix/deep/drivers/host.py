@@ -497,7 +497,7 @@ class _Stepping:
             obs, info = world.begin(int(episode_seed(self._seed, i, int(held.episode[i]))))
             self.obs[i] = driver._encode(obs)
             if driver._has_masks:
-                held.mask[i] = _mask_of(info, driver.actions)
+                held.mask[i] = _mask_of(info, driver.actions, False)
         except BaseException as fault:
             raise self._fault(i, fault, stepped) from fault
         world.actions, world.running = world.no_actions(), True
@@ -533,7 +533,7 @@ class _Stepping:
                 if not -np.inf < paid < np.inf:
                     raise EnvironmentFault(f"its reward must be finite. Got {paid!r}")
                 if mask is not None:
-                    mask[i] = _mask_of(info, driver.actions)
+                    mask[i] = _mask_of(info, driver.actions, bool(over or cut))
             except BaseException as fault:
                 raise self._fault(i, fault, range(i + 1)) from fault
             self.moves += 1
@@ -581,13 +581,17 @@ class _Stepping:
         return fault_at(self._driver._env_name, where, said)
 
 
-def _mask_of(info: dict[str, Any], actions: Any) -> np.ndarray:
+def _mask_of(info: dict[str, Any], actions: Any, ended: bool) -> np.ndarray:
     """The actions allowed; all, where an environment that has ended allows none."""
     n = actions.n_choices
     mask = np.asarray(info.get(MASK), bool) if MASK in info else np.ones(n, bool)
     if mask.shape != (n,):
         raise EnvironmentFault(f"its action_mask must have shape ({n},). Got shape {mask.shape}")
-    return mask if all(part.any() for part in actions.parts(mask)) else np.ones(n, bool)
+    if all(part.any() for part in actions.parts(mask)):
+        return mask
+    if not ended:
+        raise EnvironmentFault("its action_mask allows no action")
+    return np.ones(n, bool)
 
 
 def _checked_action(action: np.ndarray) -> np.ndarray:

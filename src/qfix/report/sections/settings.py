@@ -8,7 +8,7 @@ import shlex
 from typing import Any
 
 from qfix.algorithms import ALGORITHMS, names_of
-from qfix.assembly import make_config
+from qfix.assembly import make_config, planned_steps, preset_of
 from qfix.errors import QfixError
 from qfix.presets import preset
 from qfix.report.dossier import Dossier
@@ -24,7 +24,8 @@ MOST_OPTIONS, LONGEST_LINE = 100, 20_000
 def settings(dossier: Dossier) -> Html:
     """The section."""
     spec = dossier.spec
-    usual = default_options(spec)
+    usual = default_options(spec, planned_steps(spec) if spec.algorithm in ALGORITHMS else None)
+    of_preset = preset_of(spec) if spec.algorithm in ALGORITHMS else {}
     rows: list[list[Child]] = []
     classes = []
     for name, value in list(spec.config.items())[:MOST_OPTIONS]:
@@ -32,7 +33,8 @@ def settings(dossier: Dossier) -> Html:
         changed = default is not _ABSENT and default != value
         shown = tag("strong", option_text(value)) if changed else option_text(value)
         known = "" if default is _ABSENT else option_text(default) or "–"
-        rows.append([name.rstrip("_"), shown or "–", tag("span", known, " (changed)") if changed else known])
+        mark = " (changed)" if changed else " (preset)" if name in of_preset else ""
+        rows.append([name.rstrip("_"), shown or "–", tag("span", known, mark) if mark else known])
         classes.append("changed" if changed else "")
     more = f", the first {MOST_OPTIONS} of {len(spec.config):,}" if len(spec.config) > MOST_OPTIONS else ""
     options = table(["option", "value", "default"], rows, f"Options of {spec.algorithm}{more}", classes)
@@ -93,13 +95,18 @@ def _code(text: str) -> Html:
     return tag("pre", tag("code", joined(lines, "\n")), tabindex="0")
 
 
-def default_options(spec: RunSpec) -> dict[str, Any]:
-    """The options that the algorithm would have had without being told, in JSON form; empty where it is not known."""
+def default_options(spec: RunSpec, steps: int | None = None) -> dict[str, Any]:
+    """The options that the algorithm would have had without being told, in JSON form; empty where it is not known.
+
+    Args:
+        spec: of the run.
+        steps: over which defaults are laid; None for its budget.
+    """
     if spec.algorithm not in ALGORITHMS:
         return {}
     config = make_config(spec.algorithm, preset(spec.env, spec.algorithm))
     try:
-        usual: dict[str, Any] = config.settled_as(spec.config, spec.total_steps).to_dict()
+        usual: dict[str, Any] = config.settled_as(spec.config, steps or spec.total_steps).to_dict()
     except QfixError:
         usual = config.to_dict()
     return usual
