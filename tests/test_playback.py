@@ -424,7 +424,7 @@ class Gate(Walk):
 
 @pytest.mark.parametrize("policy", ["greedy", "exploratory"])
 def test_what_is_played_keeps_to_allowed_actions(policy):
-    run = qfix.train(Gate, "dqn", total_steps=50, hidden=(4,), eval_episodes=0)
+    run = qfix.train(Gate, "dqn", total_steps=50, hidden=(4,), learning_starts=10, eval_episodes=0)
     expected = evaluate_by_playing(Gate(), [run.policy(exploratory=policy != "greedy")], 4, 3, policy).samples
     assert (
         play(run, episodes=4, policy=policy, eval_seed=3, file=io.StringIO()).returns == expected[0].tolist()

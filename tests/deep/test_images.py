@@ -223,7 +223,7 @@ def test_rollouts_hold_what_was_seen(monkeypatch):
 def host_memory(where="auto", n_seeds=1, frame_stack=STACK, capacity=1000):
     data = make_config("dqn", {"buffer_size": capacity, "n_step": 3, "prioritized": True}).data
     given = codec_for(snow().observation_space).input
-    return HostMemory("dqn", data, where, 2, n_seeds, given, frame_stack, None, 0.9)
+    return HostMemory("dqn", data, where, 2, n_seeds, given, frame_stack, None, None, 0.9)
 
 
 def test_a_memory_says_what_it_takes():

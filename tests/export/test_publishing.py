@@ -139,7 +139,7 @@ class Gate(gymnasium.Env):
 
 
 def test_what_is_forbidden_ends_no_comparison():
-    run = qfix.train(Gate, "dqn", total_steps=50, hidden=(4,), eval_episodes=0)
+    run = qfix.train(Gate, "dqn", total_steps=50, hidden=(4,), learning_starts=10, eval_episodes=0)
     from qfix.export.source import source_of
 
     assert len(agreement.played(source_of("to_onnx", run, None))) == agreement.N_PLAYED

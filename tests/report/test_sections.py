@@ -159,7 +159,10 @@ def test_options_that_differ_from_their_defaults_are_marked(tmp_path):
 
 
 def test_values_that_a_network_does_not_keep_are_not_told_of(tmp_path):
-    for algorithm, options, told in (("sarsa", {}, True), ("dqn", {"hidden": (4,)}, False)):
+    for algorithm, options, told in (
+        ("sarsa", {}, True),
+        ("dqn", {"hidden": (4,), "learning_starts": 10}, False),
+    ):
         out = tmp_path / algorithm
         made = gather(
             out, qfix.train("FrozenLake-v1", algorithm, total_steps=50, out=out, eval_episodes=0, **options)
