@@ -268,7 +268,10 @@ def _print_result(summary: Any, document: dict[str, Any], kept: bool) -> None:
     for path in document["figures"]:
         console.print(f"picture  {path}", soft_wrap=True, markup=False)
     if document["figures"] and not any(path.endswith("values.png") for path in document["figures"]):
-        console.print("No value map: the states lie neither on a grid nor in two dimensions.", style="dim")
+        why = "the states lie neither on a grid nor in two dimensions"
+        if run.trainer.remembers:
+            why = "a recurrent network values what it has seen so far"
+        console.print(f"No value map: {why}.", style="dim")
 
 
 def _failures(run: Any) -> str:
