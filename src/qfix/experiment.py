@@ -331,7 +331,7 @@ def _restored(
         raise CheckpointError(f"The manifest of {found.path} does not fit its arrays.")
     run.recall(StoreReader(path / STORE), found)
     run.restored = [
-        f"values, visits, schedules and random streams of {_counted(spec.seeds)} at step {found.step:,}",
+        f"{trainer.kept} of {_counted(spec.seeds)} at step {found.step:,}",
         *state.notes,
     ]
     return run
