@@ -42,7 +42,7 @@ from qfix.assembly import (
 )
 from qfix.errors import CheckpointError, FolderError, OptionError, is_whole, option_error
 from qfix.explore import Schedule, convergence_warning
-from qfix.loop import Progress, carry_on, check_checkpoint_seconds, keep_while
+from qfix.loop import Progress, carry_on, check_checkpoint_seconds, evaluating, keep_while
 from qfix.presets import preset
 from qfix.run import Run
 from qfix.runs import Checkpoint, Recorder, RunSpec, StoreReader, list_checkpoints, read_checkpoint
@@ -183,7 +183,8 @@ def train(
         return run
     keep_while(run, recorder, progress, trackers)
     if spec.eval_episodes:
-        keep_evaluations(run, spec.eval_episodes)
+        with evaluating(progress is True and run.model is None):
+            keep_evaluations(run, spec.eval_episodes)
     return run
 
 
@@ -259,7 +260,8 @@ def resume(
     names = [track] if isinstance(track, str) else track
     run.resume(total_steps, progress, names, checkpoint_seconds, workers)
     if run.spec.eval_episodes:
-        keep_evaluations(run, run.spec.eval_episodes)
+        with evaluating(progress is True and run.model is None):
+            keep_evaluations(run, run.spec.eval_episodes)
     return run
 
 
