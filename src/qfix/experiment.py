@@ -45,7 +45,7 @@ from qfix.explore import Schedule, convergence_warning
 from qfix.loop import Progress, carry_on, check_checkpoint_seconds, evaluating, keep_while
 from qfix.presets import preset
 from qfix.run import Run
-from qfix.runs import Checkpoint, Recorder, RunSpec, StoreReader, list_checkpoints, read_checkpoint
+from qfix.runs import Checkpoint, Recorder, RunFolder, RunSpec, StoreReader, list_checkpoints, read_checkpoint
 from qfix.runs.recorder import CHECKPOINT_SECONDS
 from qfix.runs.schema import LONGEST_MESSAGE, plain_text
 from qfix.runs.spec import COMPUTING, STORE, is_module, survives_json, versions
@@ -215,7 +215,7 @@ def load(
         OptionError: the environment has to be given, or does not fit the run.
     """
     path = Path(folder)
-    spec = RunSpec.load(path)
+    spec = RunFolder(path).spec
     seen = list_checkpoints(path)  # before: what a writer adds meanwhile is not to be rolled back
     found = _checkpoint_of(path, spec, checkpoint)
     try:
