@@ -291,3 +291,10 @@ def test_a_run_that_needs_more_memory_than_there_is_cannot_be_loaded(tmp_path):
     (tmp_path / "run" / "metrics.db").unlink()
     with pytest.raises(qfix.FolderError, match="more memory than there is"):
         qfix.load(tmp_path / "run")
+
+
+def test_a_folder_that_is_no_run_is_told_by_what_it_lacks(tmp_path):
+    with pytest.raises(qfix.FolderError, match=r"is not the folder of a run: it has no spec\.json"):
+        qfix.load(tmp_path)
+    with pytest.raises(qfix.FolderError, match="There is no folder"):
+        qfix.load(tmp_path / "nowhere")

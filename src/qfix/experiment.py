@@ -42,10 +42,10 @@ from qfix.assembly import (
 )
 from qfix.errors import CheckpointError, FolderError, OptionError, is_whole, option_error
 from qfix.explore import Schedule, convergence_warning
-from qfix.loop import Progress, carry_on, check_checkpoint_seconds, keep_while
+from qfix.loop import Progress, carry_on, check_checkpoint_seconds, evaluating, keep_while
 from qfix.presets import preset
 from qfix.run import Run
-from qfix.runs import Checkpoint, Recorder, RunSpec, StoreReader, list_checkpoints, read_checkpoint
+from qfix.runs import Checkpoint, Recorder, RunFolder, RunSpec, StoreReader, list_checkpoints, read_checkpoint
 from qfix.runs.recorder import CHECKPOINT_SECONDS
 from qfix.runs.schema import LONGEST_MESSAGE, plain_text
 from qfix.runs.spec import COMPUTING, STORE, is_module, survives_json, versions
@@ -184,7 +184,8 @@ def train(
         return run
     keep_while(run, recorder, progress, trackers)
     if spec.eval_episodes:
-        keep_evaluations(run, spec.eval_episodes)
+        with evaluating(progress is True and run.model is None):
+            keep_evaluations(run, spec.eval_episodes)
     return run
 
 
@@ -215,7 +216,7 @@ def load(
         OptionError: the environment has to be given, or does not fit the run.
     """
     path = Path(folder)
-    spec = RunSpec.load(path)
+    spec = RunFolder(path).spec
     seen = list_checkpoints(path)  # before: what a writer adds meanwhile is not to be rolled back
     found = _checkpoint_of(path, spec, checkpoint)
     try:
@@ -260,7 +261,8 @@ def resume(
     names = [track] if isinstance(track, str) else track
     run.resume(total_steps, progress, names, checkpoint_seconds, workers)
     if run.spec.eval_episodes:
-        keep_evaluations(run, run.spec.eval_episodes)
+        with evaluating(progress is True and run.model is None):
+            keep_evaluations(run, run.spec.eval_episodes)
     return run
 
 
@@ -332,7 +334,7 @@ def _restored(
         raise CheckpointError(f"The manifest of {found.path} does not fit its arrays.")
     run.recall(StoreReader(path / STORE), found)
     run.restored = [
-        f"values, visits, schedules and random streams of {_counted(spec.seeds)} at step {found.step:,}",
+        f"{trainer.kept} of {_counted(spec.seeds)} at step {found.step:,}",
         *state.notes,
     ]
     return run

@@ -12,7 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import Any
 
@@ -324,6 +324,15 @@ class _Reporter:
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+def evaluating(long: bool) -> AbstractContextManager[object]:
+    """Say on a terminal what takes its time: an evaluation that cannot be computed has to be played."""
+    if not long or not sys.stderr.isatty():
+        return nullcontext()
+    from rich.console import Console
+
+    return Console(stderr=True).status("evaluating ...")
 
 
 def alert_text(alert: Any) -> str:

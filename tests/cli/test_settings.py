@@ -90,7 +90,8 @@ def test_seeds_are_a_count_or_a_list(train, seeds, kept):
         ("gamma = 0.9\nn_steps = 4", "In 'my.toml', there is no option 'n_steps'."),
         ("total_steps = 9\ntotal-steps = 9", "'total_steps' and 'total-steps' are the same option. Leave one out."),
         ("[q_learning]\ngamma = 0.9", "In 'my.toml', 'q_learning' must be a value, not a table."),
-        ("env = 'x'", "In 'my.toml', 'env' must be a table. Got 'x'. Write [env] above its options."),
+        ("env = 'x'", "In 'my.toml', 'env' must be a table of the environment's options. Got 'x'. Environment and"),
+        ("algorithm = 'x'", "In 'my.toml', 'algorithm' is not an option. Environment and algorithm are typed on the"),
         ("[env]\nmap_nam = '8x8'", "In 'my.toml': The environment 'FrozenLake-v1' has no option 'env.map_nam'. "
          "Did you mean 'env.map_name'?"),
         ("[env]\nmap_name = '9x9'", "There are options of it in 'my.toml', table [env]."),

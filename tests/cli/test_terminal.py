@@ -143,15 +143,23 @@ def test_ctrl_c_in_the_last_evaluation_says_that_it_is_trained(tmp_path):
     terminal = Terminal(
         "train", "Blackjack-v1", "--total-steps", "100", "--eval-episodes", "1e9", "--out", out
     )
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        if (tmp_path / "kept" / "metrics.db").exists() and RunFolder(out).status == "finished":
-            break
-        time.sleep(0.1)
-    time.sleep(0.5)
+    terminal.read_until("evaluating")
+    assert RunFolder(out).status == "finished"
     terminal.type_ctrl_c()
     assert terminal.exit_code() == 130
     assert terminal.text.rstrip().endswith(f"Interrupted. Trained, but not evaluated: qfix evaluate {out}")
+
+
+def test_ctrl_c_in_the_evaluation_of_what_is_kept_nowhere_shows_the_training():
+    terminal = Terminal(
+        "train", "Blackjack-v1", "--total-steps", "500", "--eval-episodes", "1e9", "--out", "none"
+    )
+    terminal.read_until("evaluating")
+    terminal.type_ctrl_c()
+    assert terminal.exit_code() == 130
+    told = " ".join(terminal.text.split())
+    assert re.search(r"seed return training episodes 0 - -?\d\.\d+ \d+ return: not evaluated", told)
+    assert terminal.text.rstrip().endswith("Interrupted.")
 
 
 def test_ctrl_c_before_learning_is_one_line(tmp_path):

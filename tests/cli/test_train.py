@@ -274,6 +274,20 @@ def test_a_warning_is_one_line_too(qfix_command):
     assert answer.err.count("\n") == 1
 
 
+def test_a_warning_of_gymnasium_has_no_colours(qfix_command, monkeypatch):
+    import warnings
+
+    from gymnasium import logger
+
+    monkeypatch.setattr(
+        "qfix.cli.listing.run", lambda words: logger.warn("Overriding environment %s", "X") or 0
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        answer = qfix_command("list")
+    assert answer.err == "Warning: Overriding environment X\n"
+
+
 def test_what_was_learned_before_a_fault_is_shown_and_kept(qfix_command, monkeypatch):
     monkeypatch.setattr(sys, "path", [str(Path(__file__).parents[1]), *sys.path])
     answer = qfix_command("train", "crumbling:tests/Crumbles-v0", "--total-steps", "10_000")

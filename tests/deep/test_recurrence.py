@@ -453,17 +453,29 @@ def test_options_that_do_not_go_together(algorithm, options, match):
 
 
 @pytest.mark.parametrize("algorithm", ["dqn", "ppo"])
-def test_nothing_of_it_is_computed_from_a_model(algorithm):
+def test_nothing_of_it_is_computed_from_a_model(algorithm, tmp_path):
     import qfix
+    from qfix.report.dossier import gather
+    from qfix.report.figures import value_figure
+    from qfix.report.sections.learning import training
+    from qfix.report.sections.maps import values
 
+    options = {"gru": 4, "eval_episodes": 0} | ({"learning_starts": 100} if algorithm == "dqn" else {})
+    steps = 200 if algorithm == "dqn" else 1_024
     run = qfix.train(
-        "qfix/Grid4x3-v0",
-        algorithm,
-        total_steps=200,
-        seeds=1,
-        gru=4,
-        **{"learning_starts": 200} if algorithm == "dqn" else {},
+        "qfix/Grid4x3-v0", algorithm, total_steps=steps, seeds=1, out=tmp_path / "run", **options
     )
+    assert value_figure(run) is None
+    dossier = gather(tmp_path / "run", run)
+    assert "a recurrent network values what it has seen" in values(dossier)
+    charts = training(dossier)
+    assert "256 updates" not in charts
+    if algorithm == "dqn":
+        assert "of the latest gradient step" in charts
+    assert "learning rate now" in charts
+    kept = qfix.load(tmp_path / "run").restored[0]
+    assert kept.startswith("weights, optimiser, ")
+    assert kept.endswith(f"environments and random streams of 1 seed at step {steps:,}")
     with pytest.raises(ModelError, match="recurrent"):
         run.optimality_gap()
     assert not run.evaluate(episodes=2).exact

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -100,4 +101,5 @@ def _fail(error: Exception, code: int) -> int:
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
-    print("Warning:", " ".join(str(message).split()), file=sys.stderr)
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(message)).removeprefix("WARN: ")  # as Gymnasium writes its own
+    print("Warning:", " ".join(text.split()), file=sys.stderr)

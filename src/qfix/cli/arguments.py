@@ -413,10 +413,15 @@ def as_typed(message: str, options: Sequence[Option]) -> str:
     ...                [Option("total-steps", "")]))
     The '--total-steps' option of train must be above 0. Got 0. Use --total-steps 100.
     """
+    from qfix.explore.initial import INITIALS
+    from qfix.explore.schedules import SCHEDULES
+    from qfix.explore.strategies import STRATEGIES
+
+    # a schedule has parameters of its own, that may be called as an option is
+    others = "|".join(kind.__name__ for kind in (*SCHEDULES, *STRATEGIES, *INITIALS))
     values = r"\([^)]*\)|\[[^]]*\]|'[^']*'|[\w.]+\([^)]*\)|[\w.+-]*\w"
     for option in options:
-        # a schedule or a strategy has parameters of its own, that may be called the same
-        own = rf"The '{option.parameter}' parameter (?!of (?!Run\b)[A-Z])"
+        own = rf"The '{option.parameter}' parameter (?!of (?:{others})\b)"
         message = re.sub(own, f"The '--{option.name}' option ", message)
         for found in reversed(list(re.finditer(rf"\b{option.parameter}=({values})", message))):
             option_text = f"--{option.name} {_as_word(found[1])}"

@@ -10,7 +10,6 @@ from typing import Any
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
 from qfix.cli.kept import CHECKPOINT, ENV, checkpoint_named, folder_named, load_trained
-from qfix.cli.result import waiting
 from qfix.errors import FolderError, LockedError, OptionError
 
 _USAGE = "qfix evaluate FOLDER [--option value ...]"
@@ -49,10 +48,11 @@ def run(arguments: list[str]) -> int:
 
 def _evaluate(kept: Any, folder: Path, own: dict[str, Any]) -> int:
     from qfix.experiment import keep_evaluations
+    from qfix.loop import evaluating
     from qfix.report.summary import summarise
 
     refused = None
-    with waiting(kept.model is None and not own["json"]):
+    with evaluating(kept.model is None and not own["json"]):
         try:
             keep_evaluations(kept, own["episodes"], own["seed"], exploratory=True)
         except FolderError as fault:

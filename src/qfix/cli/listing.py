@@ -12,15 +12,15 @@ from qfix.cli.arguments import Option, help_text, split, understand
 from qfix.envs.catalogue import CATALOGUE
 from qfix.errors import OptionError, unknown_name
 
-# Gymnasium's own that suit a table; the rest of its registry works too
+# Gymnasium's own to begin with; the rest of its registry works too
 _GYMNASIUM = (
     ("FrozenLake", "cross the ice to the goal, slipping two times in three"),
     ("CliffWalking", "along the edge or round it: the cliff costs 100"),
     ("Taxi", "fetch a passenger and bring him to one of four stands"),
     ("Blackjack", "hit or stick against the dealer"),
-    ("MountainCar", "swing up the hill, -1 a step (tile coding)"),
-    ("Acrobot", "swing up two links (tile coding)"),
-    ("CartPole", "balance a pole (tile coding; give --tile-range)"),
+    ("MountainCar", "swing up the hill, -1 a step (a network, or sarsa_lambda on tiles)"),
+    ("Acrobot", "swing up two links (a network, or sarsa_lambda on tiles)"),
+    ("CartPole", "balance a pole (a network; tiles need --tile-range)"),
 )
 _OPTIONS = (
     Option("json", "With `runs`: print them as one JSON document."),

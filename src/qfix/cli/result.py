@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
 from qfix.cli.kept import command_on, lacks_evaluation, resume_command
-from qfix.cli.signals import EXIT_CODES
+from qfix.cli.signals import EXIT_CODES, say_when_stopped
 from qfix.errors import EnvironmentFault, FolderError, Interrupted, LockedError, QfixError
 
 OPTIONS = (
@@ -177,6 +178,7 @@ def _trained(fault: QfixError, wishes: Wishes) -> Any:
 
 def _show(run: Any, wishes: Wishes, fault: QfixError | None) -> list[QfixError]:
     """Show a result and keep it; gives what went wrong before and meanwhile."""
+    from qfix.loop import evaluating
     from qfix.report.summary import summarise
 
     errors = [] if fault is None else [fault]
@@ -188,7 +190,11 @@ def _show(run: Any, wishes: Wishes, fault: QfixError | None) -> list[QfixError]:
             f"as the training was interrupted; `{command_on('evaluate', wishes.folder, wishes.env)}` does it"
         )
     try:
-        with waiting(run.model is None and not unevaluated and wishes.progress):
+        if run.model is None and not unevaluated and wishes.folder is None and not wishes.json:
+            # it is nowhere else, and may be asked for before the evaluation ends
+            table = _unevaluated(run)
+            say_when_stopped(f"{table}\n{wishes.farewell}")
+        with evaluating(run.model is None and not unevaluated and wishes.progress):
             summary = summarise(run, unevaluated=unevaluated)
     except EnvironmentFault as failed:
         errors.append(failed)
@@ -221,16 +227,17 @@ def _keep(summary: Any, document: dict[str, Any], folder: Path, pictures: bool) 
         yield folder_error("draw into", folder / "figures", refused)
 
 
-def waiting(long: bool) -> AbstractContextManager[object]:
-    """Say on a terminal what takes its time: an evaluation that cannot be computed has to be played."""
-    if not long or not sys.stderr.isatty():
-        return nullcontext()
-    from rich.console import Console
+def _unevaluated(run: Any) -> str:
+    """The result as far as it is known without an evaluation."""
+    from qfix.report.summary import Summary
 
-    return Console(stderr=True).status("evaluating ...")
+    out = io.StringIO()
+    summary = Summary(run, None, None, {}, "as that was interrupted")
+    _print_result(summary, {"folder": None, "figures": []}, False, out)
+    return out.getvalue()
 
 
-def _print_result(summary: Any, document: dict[str, Any], kept: bool) -> None:
+def _print_result(summary: Any, document: dict[str, Any], kept: bool, file: TextIO | None = None) -> None:
     from rich.console import Console
     from rich.markup import escape
 
@@ -240,7 +247,7 @@ def _print_result(summary: Any, document: dict[str, Any], kept: bool) -> None:
     from qfix.report.tables import result_table
 
     run, spec = summary.run, summary.run.spec
-    console = Console(highlight=False)
+    console = Console(highlight=False, file=file)
     n = len(spec.seeds)
     each = f"{n} seeds, {run.steps:,} steps each" if n > 1 else f"{run.steps:,} steps"
     if run.status != "finished":
@@ -268,7 +275,10 @@ def _print_result(summary: Any, document: dict[str, Any], kept: bool) -> None:
     for path in document["figures"]:
         console.print(f"picture  {path}", soft_wrap=True, markup=False)
     if document["figures"] and not any(path.endswith("values.png") for path in document["figures"]):
-        console.print("No value map: the states lie neither on a grid nor in two dimensions.", style="dim")
+        why = "the states lie neither on a grid nor in two dimensions"
+        if run.trainer.remembers:
+            why = "a recurrent network values what it has seen so far"
+        console.print(f"No value map: {why}.", style="dim")
 
 
 def _failures(run: Any) -> str:

@@ -82,7 +82,10 @@ def go_on(kept: Any, wishes: Wishes, total_steps: int | None, own: Mapping[str, 
 
     def training() -> Any:
         kept.resume(total_steps, wishes.progress, **how)
-        keep_evaluated(kept)
+        from qfix.loop import evaluating
+
+        with evaluating(kept.model is None and wishes.progress):
+            keep_evaluated(kept)
         return kept
 
     return conclude(training, wishes, kept.steps)

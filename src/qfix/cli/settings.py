@@ -19,6 +19,16 @@ from qfix.errors import OptionError
 
 ENV = "env"  # the table with options of the environment
 _ELSEWHERE = ("help", "config")  # options that mean nothing in a file
+_POSITIONAL = (
+    "algorithm",
+    "algo",
+    "environment",
+    "env-id",
+)  # other words for what has no name on a command line
+_TYPED = (
+    "Environment and algorithm are typed on the command line, `qfix train ENV ALGORITHM --config FILE`; options of "
+    "the environment stand under [env]."
+)
 
 
 class Settings(NamedTuple):
@@ -56,12 +66,14 @@ def read_settings(path: str) -> Settings:
     of_env = document.pop(ENV, {})
     if not isinstance(of_env, dict):
         raise OptionError(
-            f"In '{path}', 'env' must be a table. Got {of_env!r}. Write [env] above its options."
+            f"In '{path}', 'env' must be a table of the environment's options. Got {of_env!r}. {_TYPED}"
         )
     settings = Settings(path, {}, {}, {})
     for key, value in document.items():
         name = key.rstrip("_").replace("_", "-")
         _note(settings, name, key)
+        if name in _POSITIONAL:
+            raise OptionError(f"In '{path}', '{key}' is not an option. {_TYPED}")
         if isinstance(value, dict):
             raise OptionError(
                 f"In '{path}', '{key}' must be a value, not a table. Options of the algorithm and of train stand "

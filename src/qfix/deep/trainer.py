@@ -519,6 +519,12 @@ class DeepTrainer:
         """Whether its policies act by what they have seen before."""
         return self.network.n_state > 0
 
+    @property
+    def kept(self) -> str:
+        """What there is of a seed in a packed state, for people."""
+        steps = "remembered steps, " if isinstance(self._worker.data, Replay) else ""
+        return f"weights, optimiser, {steps}environments and random streams"
+
     computed_with = ("jax", "optax")
 
     def measure(self, state: State) -> np.ndarray:

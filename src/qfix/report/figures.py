@@ -48,8 +48,11 @@ def draw_figures(summary: Summary, folder: Path) -> list[Path]:
 def value_figure(run: Run) -> Figure | None:
     """max_a q after 1, 50 and 500 episodes and at the end: on a grid, or over a box of two dimensions.
 
-    None where the states of the environment lie neither on a grid nor in such a box.
+    None where the states of the environment lie neither on a grid nor in such a box, and of a policy that remembers: it
+    has no values of states alone.
     """
+    if run.trainer.remembers:
+        return None
     title = f"{run_title(run.spec)}: value of the best action"
     seed = f"seed {run.spec.seeds[0]}" if len(run.spec.seeds) > 1 else ""
     space = run.env.observation_space

@@ -233,6 +233,7 @@ class TabularTrainer:
     metric_names = measure.NAMES
     learns_values = True
     counts_visits = True
+    kept = "values, visits, schedules and random streams"
     remembers = False
     has_masks = False
     computed_with = ()

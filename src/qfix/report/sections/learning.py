@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from qfix.algorithms import names_of
 from qfix.report.chart import (
     Axes,
     Band,
@@ -142,6 +143,7 @@ class _Metrics:
     def __init__(self, dossier: Dossier) -> None:
         self._dossier = dossier
         self._end = float(max(dossier.steps, 1))
+        self.of_networks = dossier.spec.algorithm in names_of("deep")
 
     def rows(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64], list[int]]:
         """Steps, values (seeds, n) and seeds; empty where nothing finite was measured."""
@@ -215,7 +217,8 @@ def _td_error(metrics: _Metrics) -> Html | None:
     axes = metrics.axes(span([size, low, high], [0.0]))
     said = f"Mean absolute TD error over the training: at last {_last_text(mean_of(size))}"
     keys = [Key("mean", "mean |δ|"), *([Key("band", "δ from p05 to p95")] if band else [])]
-    return chart("TD error", "of the latest 256 updates", said, axes, drawn, keys)
+    when = "of the latest gradient step" if metrics.of_networks else "of the latest 256 updates"
+    return chart("TD error", when, said, axes, drawn, keys)
 
 
 def _q_range(metrics: _Metrics) -> Html | None:
@@ -296,7 +299,12 @@ _CHARTS: tuple[Callable[[_Metrics], Html | None], ...] = (
     lambda metrics: metrics.simple(
         "clip_fraction", "Clipped ratios", "share of them beyond the bounds, latest update", low=0.0
     ),
-    lambda metrics: metrics.simple("step_size", "Step size", "mean of the latest 256 updates", low=0.0),
+    lambda metrics: metrics.simple(
+        "step_size",
+        "Step size",
+        "learning rate now" if metrics.of_networks else "mean of the latest 256 updates",
+        low=0.0,
+    ),
     lambda metrics: metrics.simple(
         "episode_length", "Length of an episode", "mean of the latest 100", low=0.0
     ),

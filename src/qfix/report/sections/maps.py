@@ -50,6 +50,9 @@ def values(dossier: Dossier) -> Html:
 
 
 def _values(run: Run) -> Html:
+    if run.trainer.remembers:
+        said = "No picture: a recurrent network values what it has seen so far, and not a state alone."
+        return tag("p", said, class_="none")
     space = run.env.observation_space
     if isinstance(space, gymnasium.spaces.Discrete) and (layout := layout_of(run.env)) is not None:
         return _grid(run, int(space.n), layout)
