@@ -198,7 +198,7 @@ def _show(run: Any, wishes: Wishes, fault: QfixError | None) -> list[QfixError]:
     document = summary.to_dict() | {"folder": folder, "figures": [], "restored": run.restored}
     document |= {"film": None} if wishes.film else {}
     keep = wishes.folder is not None and not isinstance(fault, FolderError)
-    if wishes.film and keep and run.steps:
+    if wishes.film and wishes.folder is not None and keep and run.steps:
         errors += _film(run, document, wishes.folder)
     if wishes.folder is not None and keep:
         errors += _keep(summary, document, wishes.folder, wishes.pictures)
