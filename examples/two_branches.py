@@ -45,8 +45,7 @@ def main() -> dict[str, np.ndarray]:
         "ppo: 1 - J/J*": 1 - values(ppo) @ MDP.start / BEST,
         "ppo: entropy of π": ppo.metrics("entropy").values[:, -1],
     }
-    for name, scores in found.items():
-        mean = interval(scores, "mean")
+    for name, mean in ((name, interval(scores, "mean")) for name, scores in found.items()):
         print(f"{name:<34} {mean.estimate:6.3f} [{mean.low:6.3f}, {mean.high:6.3f}]")
     q, v, start, early, late, *_ = (scores.mean() for scores in found.values())
     *_, below, ppo_below, entropy = (scores.max() for scores in found.values())

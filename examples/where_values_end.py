@@ -36,7 +36,7 @@ def main() -> np.ndarray:
     print(f"largest |π - 1/3|: {np.abs(mixes - 1 / 3).max():.3f}")
     print(f"dqn on Lane: {refusal()}")
     lane = qfix.train("qfix/Lane-v0", "ppo", total_steps=60_000, seeds=3)
-    returns, random = lane.evaluate(episodes=4).returns, lane.baselines(episodes=4)["random"].mean
+    returns, random = lane.evaluate(episodes=2).returns, lane.baselines(episodes=2)["random"].mean
     print(f"ppo on Lane, 60,000 steps: {returns.round()}, random actions {random:.0f}")
     assert np.abs(mixes - 1 / 3).max() < 0.02
     assert all(policy_exploitability(table.policy(seed)) == 1.0 for seed in table.spec.seeds)

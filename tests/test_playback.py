@@ -655,3 +655,46 @@ def test_an_mp4_can_be_watched(tmp_path):
     assert len(decoded) == len(PICTURES)
     for seen, picture in zip(decoded, PICTURES):
         assert np.abs(seen[:28, :42].astype(int) - picture[0, 0, 0]).max() <= 6
+
+
+# Stages
+
+
+@pytest.mark.parametrize("policy", ["greedy", "exploratory"])
+def test_a_stage_is_what_a_shorter_training_learns(policy):
+    options = {"total_steps": 6_400, "seeds": [3, 5], "epsilon": 0.3}
+    run = qfix.train("qfix/Grid4x3-v0", "q_learning", **options)
+    before = run.q.copy()
+    played = play(run, seed=5, stages=4, episodes=2, policy=policy, file=io.StringIO())
+    returns = []
+    for steps in (400, 1_600, 6_400):
+        short = qfix.train("qfix/Grid4x3-v0", "q_learning", **options | {"total_steps": steps})
+        returns += play(short, seed=5, episodes=2, policy=policy, file=io.StringIO()).returns
+    assert played.returns[2:] == returns
+    assert np.array_equal(run.q, before)
+
+
+def test_a_network_is_shown_in_stages_and_says_when():
+    run = qfix.train("qfix/Lane-v0", "ppo", total_steps=2_048, hidden=8)
+    out = io.StringIO()
+    played = play(run, stages=2, file=out)
+    assert "ppo on qfix/Lane-v0, after 0 steps of training, episode 1 of 1" in out.getvalue()
+    assert "ppo on qfix/Lane-v0, after 2,048 steps of training, episode 1 of 1" in out.getvalue()
+    assert played.lengths[1] == play(run, file=io.StringIO()).lengths[0]
+
+
+def test_a_film_of_stages_has_a_line_above_and_leaves_out_the_middle(tmp_path):
+    run = qfix.train(Walk, "q_learning", total_steps=64)
+    plain_film, stages = tmp_path / "plain.gif", tmp_path / "stages.gif"
+    play(run, env=lambda: Walk("rgb_array"), video=plain_film)
+    play(run, env=lambda: Walk("rgb_array"), video=stages, stages=3)
+    with Image.open(plain_film) as one, Image.open(stages) as three:
+        assert three.size[0] == one.size[0]
+        assert three.size[1] == one.size[1] + 14
+
+
+def test_stages_that_are_none_are_refused(runs):
+    with pytest.raises(
+        OptionError, match=r"'stages' parameter of play must be a whole number in 1\.\.20. Got 0"
+    ):
+        play(runs["grid"], stages=0)

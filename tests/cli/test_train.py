@@ -320,3 +320,28 @@ def test_a_box_of_many_dimensions_has_no_value_map_but_a_curve(qfix_command):
     assert "learning_curve.png" in words
     assert "values.png" not in words
     assert "No value map" in words
+
+
+def test_a_film_of_the_training_is_kept_with_the_run(qfix_command):
+    answer = qfix_command("train", "qfix/Grid4x3-v0", "--total-steps", "4_000", "--video", "--no-pictures")
+    assert answer.code == 0
+    film = Path("runs/grid4x3-q_learning/figures/stages.gif")
+    found = film if film.exists() else film.with_suffix(".mp4")
+    assert found.stat().st_size > 0
+    assert f"film     {found}" in answer.out.splitlines()
+    assert json.loads(Path("runs/grid4x3-q_learning/result.json").read_text())["film"] == str(found)
+
+
+def test_a_film_that_nobody_would_keep_is_refused_before_the_training(qfix_command):
+    answer = qfix_command("train", "qfix/Grid4x3-v0", "--out", "none", "--video")
+    assert answer.code == 2
+    assert "The '--video' option needs a folder" in answer.err
+
+
+def test_a_world_tells_its_own_measure_of_policies(qfix_command):
+    words = ("qfix/RockPaperScissors-v0", "q_learning", "--total-steps", "2_000", "--seeds", "2")
+    answer = qfix_command("train", *words, "--eval-episodes", "2", "--no-pictures")
+    assert "exploitability" in answer.out.split()
+    assert "exploitability: what a best response wins a round" in " ".join(answer.out.split())
+    document = json.loads(Path("runs/rockpaperscissors-q_learning/result.json").read_text())
+    assert document["measured"] == {"exploitability": [1.0, 1.0]}

@@ -23,6 +23,14 @@ OPTIONS = (
     SEED,
     Option("episodes", "How many, one after the other.", read.whole, "N", "1"),
     Option("policy", "greedy, or exploratory: as it acts while it learns.", read.word, "NAME", "greedy"),
+    Option(
+        "stages",
+        "Policies to show, of which the last is the learned one and the first has learned nothing; the seed is trained "
+        "anew for those between.",
+        read.whole,
+        "N",
+        "1",
+    ),
     Option("eval-seed", "Seed of the episodes.", read.whole, "N", "0"),
     CHECKPOINT,
     Option(
@@ -39,7 +47,9 @@ OPTIONS = (
 
 def run(arguments: list[str]) -> int:
     """Run the command; returns the exit code."""
-    opened = read.opening(arguments, OPTIONS, _USAGE, _ABOUT, episodes=1, policy="greedy", eval_seed=0)
+    opened = read.opening(
+        arguments, OPTIONS, _USAGE, _ABOUT, episodes=1, policy="greedy", eval_seed=0, stages=1
+    )
     if opened is None:
         return 0
     words, own = opened
@@ -58,6 +68,7 @@ def run(arguments: list[str]) -> int:
             pause_seconds=pause_of(own["pause"]),
             env=own["env"],
             file=screen(),
+            stages=own["stages"],
         )
     except OptionError as error:
         raise OptionError(

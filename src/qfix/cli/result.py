@@ -16,7 +16,7 @@ from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
 from qfix.cli.kept import command_on, lacks_evaluation, resume_command
 from qfix.cli.signals import EXIT_CODES, say_when_stopped
-from qfix.errors import EnvironmentFault, FolderError, Interrupted, LockedError, QfixError
+from qfix.errors import EnvironmentFault, FolderError, Interrupted, LockedError, OptionError, QfixError
 
 OPTIONS = (
     Option(
@@ -52,6 +52,7 @@ OPTIONS = (
     Option("no-pictures", "Draw nothing."),
 )
 _OF_TRAINING = ("workers", "checkpoint_seconds", "step_time_limit")
+_STAGES = 4  # of a film
 _MOST_FAILURES = 3  # that are told in full; result.json has all
 
 
@@ -65,11 +66,14 @@ class Wishes(NamedTuple):
     json: bool
     progress: bool
     pictures: bool
+    film: bool
+    """Of the stages of the training."""
 
     @classmethod
     def of(cls, own: dict[str, Any], folder: Path | None, env: str | None) -> Wishes:
-        """From the values of `OPTIONS`."""
-        return cls(folder, env, bool(own["json"]), not own["no_progress"], not own["no_pictures"])
+        """From the values of `OPTIONS`, and of `--video` where a command has it."""
+        shown = bool(own["json"]), not own["no_progress"], not own["no_pictures"]
+        return cls(folder, env, *shown, bool(own.get("video")))
 
     @property
     def how_to_go_on(self) -> str:
@@ -201,7 +205,10 @@ def _show(run: Any, wishes: Wishes, fault: QfixError | None) -> list[QfixError]:
         summary = summarise(run, unevaluated="as the environment failed")
     folder = None if wishes.folder is None else str(wishes.folder)
     document = summary.to_dict() | {"folder": folder, "figures": [], "restored": run.restored}
+    document |= {"film": None} if wishes.film else {}
     keep = wishes.folder is not None and not isinstance(fault, FolderError)
+    if wishes.film and wishes.folder is not None and keep and run.steps:
+        errors += _film(run, document, wishes.folder)
     if wishes.folder is not None and keep:
         errors += _keep(summary, document, wishes.folder, wishes.pictures)
     if wishes.json:
@@ -209,6 +216,37 @@ def _show(run: Any, wishes: Wishes, fault: QfixError | None) -> list[QfixError]:
     else:
         _print_result(summary, document, keep)
     return errors
+
+
+def check_filmable(env: Any, folder: Path | None) -> None:
+    """That a film can be made, before anything is trained for it.
+
+    Raises:
+        OptionError: there is no folder to keep it in, or the environment draws no pictures.
+    """
+    if folder is None:
+        raise OptionError("The '--video' option needs a folder. Got --out none. Leave one of them out.")
+    if "rgb_array" not in (env.metadata.get("render_modes") or ()):
+        name = env.spec.id if env.spec is not None else str(env)
+        raise OptionError(f"The '--video' option needs pictures, and '{name}' draws none. Leave it out.")
+
+
+def _film(run: Any, document: dict[str, Any], folder: Path) -> Iterator[QfixError]:
+    """The film of the stages of a run, as far as it can be drawn; `document` is told of it."""
+    from qfix.playback import play
+    from qfix.playback.video import find_ffmpeg
+
+    figures = folder / "figures"
+    try:
+        figures.mkdir(parents=True, exist_ok=True)
+        film = figures / ("stages.mp4" if find_ffmpeg() is not None else "stages.gif")
+        document["film"] = str(play(run, policy="exploratory", video=film, stages=_STAGES).path)
+    except QfixError as refused:
+        yield refused
+    except OSError as refused:
+        from qfix.runs.files import folder_error
+
+        yield folder_error("draw into", figures, refused)
 
 
 def _keep(summary: Any, document: dict[str, Any], folder: Path, pictures: bool) -> Iterator[FolderError]:
@@ -272,6 +310,8 @@ def _print_result(summary: Any, document: dict[str, Any], kept: bool, file: Text
         return
     console.print()
     console.print(f"kept in  {document['folder']}", soft_wrap=True, markup=False)
+    if document.get("film"):
+        console.print(f"film     {document['film']}", soft_wrap=True, markup=False)
     for path in document["figures"]:
         console.print(f"picture  {path}", soft_wrap=True, markup=False)
     if document["figures"] and not any(path.endswith("values.png") for path in document["figures"]):

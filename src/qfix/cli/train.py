@@ -21,7 +21,7 @@ from qfix.cli.environment import (
     with_truths,
 )
 from qfix.cli.result import OPTIONS as RESULT_OPTIONS
-from qfix.cli.result import Wishes, conclude, of_training
+from qfix.cli.result import Wishes, check_filmable, conclude, of_training
 from qfix.cli.settings import NOTHING, Settings, in_file, read_settings, understand, without
 from qfix.cli.signals import say_when_stopped
 from qfix.errors import EnvironmentFault, OptionError, QfixError
@@ -91,6 +91,11 @@ OPTIONS = (
         "what is typed here wins over it.",
         read.word,
         "FILE",
+    ),
+    Option(
+        "video",
+        "When it is trained, make a film of four stages of the first seed, from untrained to the end, as it acted "
+        "then: figures/stages.mp4, or .gif where there is no ffmpeg.",
     ),
     Option("require-convergence", "Warn unless the step size satisfies the Robbins-Monro conditions."),
     *RESULT_OPTIONS,
@@ -192,6 +197,8 @@ def _train(
 ) -> int:
     env_id = made.spec.id if made.spec is not None else env
     folder = _named_folder(own["out"], env_id, name)
+    if own["video"]:
+        check_filmable(made, folder)
     if own["resume"]:
         if folder is None:
             raise OptionError("The '--resume' option needs a folder. Got --out none. Leave one of them out.")

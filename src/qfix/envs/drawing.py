@@ -120,6 +120,14 @@ def bars(share: Sequence[float] | Field, names: Sequence[str], size: int = 96) -
     return np.rint(canvas).astype(np.uint8)
 
 
+def headed(picture: Image, label: str) -> Image:
+    """A picture (H, W, 3) with a line of letters above it, (H + h, W, 3): h is 28, or less where it is narrow."""
+    height = max(14, min(28, 14 * (picture.shape[1] // (6 * len(label) + 3))))
+    strip_ = np.full((height, picture.shape[1], 3), PAPER, np.float64)
+    write(strip_, label)
+    return np.concatenate([strip_.astype(np.uint8), picture])
+
+
 def plain_layout(mdp: FiniteMDP) -> GridLayout:
     """States side by side, at most 32 a row, for a model that comes without a picture."""
     names = tuple(str(a) for a in range(mdp.n_actions))

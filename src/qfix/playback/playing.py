@@ -10,16 +10,19 @@ import gymnasium
 import numpy as np
 
 from qfix.assembly import env_for
+from qfix.envs.drawing import headed
 from qfix.errors import EnvironmentFault, QfixError, is_whole, option_error
 from qfix.evaluation import LONGEST_EPISODE, Kind, Policy, allowed
 from qfix.experiment import load
 from qfix.mdp.simulate import evaluation_seed
 from qfix.playback.scene import Image, Scene, plain, render_modes
 from qfix.playback.screen import ending, put
+from qfix.playback.stages import stages_of
 from qfix.playback.video import check_film, write_film
 from qfix.run import Run
 
 _HOLD_SECONDS = 1.0  # that the last picture of an episode stays
+_STAGE_SECONDS = 6.0  # of an episode that a film of several stages shows, and its end
 
 
 class Played(NamedTuple):
@@ -43,6 +46,7 @@ class _Moment(NamedTuple):
     step: int
     terminated: bool
     truncated: bool
+    learned: int = 0  # steps that the policy had learned from
 
     @property
     def is_last(self) -> bool:
@@ -59,6 +63,7 @@ def play(
     env: Any = None,
     file: TextIO | None = None,
     pause_seconds: float = 0.0,
+    stages: int = 1,
 ) -> Played:
     """Let a learned policy play, and watch.
 
@@ -76,6 +81,10 @@ def play(
             an object.
         file: to write to without a film; by default standard output.
         pause_seconds: between two pictures on the terminal; above 0, they are shown in one place.
+        stages: policies to show, one after the other: from 2 on, the untrained one, then each after four times the
+            steps of the one before, the last of them the learned one, all in the same episodes. Training is
+            deterministic: the seed is trained anew up to the last stage but one. A film shows the first six seconds
+            of an episode, and its end.
 
     Returns:
         Played: the returns, the lengths and the path of the film.
@@ -86,32 +95,35 @@ def play(
         EnvironmentFault: the environment raised, or a package that it draws with is not installed.
         FolderError: no run in the folder, or it is damaged; or the disk refuses.
     """
-    _check(episodes, policy, eval_seed)
+    _check(episodes, policy, eval_seed, stages)
     path = None if video is None else check_film(video)
     run = source if isinstance(source, Run) else load(source, env)
-    acting = run.policy(seed, exploratory=policy == "exploratory")
+    shown = stages_of(run, seed, stages, policy == "exploratory")
     scene = Scene(_env(run, isinstance(source, Run), env, film=path is not None))
     played = Played([], [], path)
 
     def moments() -> Iterator[_Moment]:
-        for i in range(episodes):
-            for moment in _moments(scene.env, acting, eval_seed, i, policy):
-                yield moment
-            played.returns.append(moment.total)
-            played.lengths.append(moment.step)
+        for learned, acting in shown:
+            for i in range(episodes):
+                for moment in _moments(scene.env, acting, eval_seed, i, policy):
+                    yield moment._replace(learned=learned)
+                played.returns.append(moment.total)
+                played.lengths.append(moment.step)
 
     try:
         if path is None:
-            put(_texts(scene, moments(), run, episodes), file, pause_seconds)
+            put(_texts(scene, moments(), run, episodes, stages), file, pause_seconds)
         else:
-            write_film(path, _images(scene, moments()), scene.frames_a_second)
+            write_film(path, _images(scene, moments(), stages > 1), scene.frames_a_second)
     finally:
         if scene.env is not env and scene.env is not run.env:
             scene.env.close()
     return played
 
 
-def _check(episodes: int, policy: str, eval_seed: int) -> None:
+def _check(episodes: int, policy: str, eval_seed: int, stages: int) -> None:
+    if not is_whole(stages) or not 1 <= stages <= 20:
+        raise option_error("play", "stages", "must be a whole number in 1..20", stages, "Use stages=4.")
     if policy not in ("greedy", "exploratory"):
         rule = "must be 'greedy' or 'exploratory'"
         raise option_error("play", "policy", rule, policy, "Use policy='greedy'.")
@@ -182,11 +194,12 @@ def _moments(
         ) from fault
 
 
-def _texts(scene: Scene, moments: Iterator[_Moment], run: Run, episodes: int) -> Iterator[str]:
+def _texts(scene: Scene, moments: Iterator[_Moment], run: Run, episodes: int, stages: int) -> Iterator[str]:
     episode, before = 0, None
     for moment in moments:
         if moment.action is None:
-            yield f"{run.spec.algorithm} on {run.spec.env}, episode {episode + 1} of {episodes}"
+            when = f", after {moment.learned:,} steps of training" if stages > 1 else ""
+            yield f"{run.spec.algorithm} on {run.spec.env}{when}, episode {episode % episodes + 1} of {episodes}"
             line = "start"
         else:
             how = ending(moment.terminated, moment.truncated)
@@ -203,8 +216,12 @@ def _texts(scene: Scene, moments: Iterator[_Moment], run: Run, episodes: int) ->
             yield f"return {moment.total:g} after {moment.step:,} steps"
 
 
-def _images(scene: Scene, moments: Iterator[_Moment]) -> Iterator[Image]:
+def _images(scene: Scene, moments: Iterator[_Moment], in_stages: bool) -> Iterator[Image]:
     for moment in moments:
+        if in_stages and moment.step > _STAGE_SECONDS * scene.frames_a_second and not moment.is_last:
+            continue
         image = scene.image(moment.observation, moment.action)
+        if in_stages:
+            image = headed(image, f"AFTER {moment.learned} STEPS")
         for _ in range(1 + moment.is_last * round(_HOLD_SECONDS * scene.frames_a_second)):
             yield image
