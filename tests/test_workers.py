@@ -113,8 +113,8 @@ def test_an_interrupted_run_goes_on_with_any_number_of_workers(tmp_path):
 def test_a_second_signal_ends_a_run_at_once(tmp_path):
     def interrupt(made, total, seconds):
         if made >= 300:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # to this thread, so that the second is none of the first
+            signal.raise_signal(signal.SIGINT)
 
     run = train(steps=100, out=tmp_path, workers=2, eval_episodes=0)
     trainer = run.trainer

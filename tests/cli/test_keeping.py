@@ -85,12 +85,12 @@ def test_a_finished_run_without_its_evaluation_names_the_command(qfix_command):
     qfix.load(LAKE).resume(3_000)
     told = f"It is not evaluated yet: qfix evaluate {LAKE}\n"
     assert told in qfix_command("resume", LAKE).out, "the evaluation that there is, is of step 2,000"
-    assert Wishes(Path(LAKE), None, False, False, False).farewell == (
+    assert Wishes(Path(LAKE), None, False, False, False, False).farewell == (
         f"Interrupted. Trained, but not evaluated: qfix evaluate {LAKE}"
     )
     assert qfix_command("evaluate", LAKE).code == 0
     assert told not in qfix_command("resume", LAKE).out
-    said = Wishes(Path(LAKE), None, False, False, False).farewell
+    said = Wishes(Path(LAKE), None, False, False, False, False).farewell
     assert said == f"Interrupted. The run is finished, and kept in {LAKE}"
 
 

@@ -31,6 +31,8 @@ def quick_compilation():
     yield
     jax.config.update("jax_persistent_cache_min_compile_time_secs", usual)
     jax.config.update("jax_disable_most_optimizations", False)
+    shared_trainer.cache_clear()  # some hundred compiled programs take gigabytes
+    jax.clear_caches()
 
 
 def trainer_of(algorithm, make_env, driver, seeds=(4, 9), total_steps=600, step_time_limit=60.0, **options):

@@ -190,7 +190,7 @@ def test_a_recurrent_policy_is_in_the_state_that_its_episode_has_led_to(driver, 
 
     def update(setup, learner, steps, rates, key):
         jax.debug.callback(lambda *arrays: seen.append(arrays), *steps[:8], steps.state)
-        return learner, setup.blank_report(setup.config.data.batch_size)
+        return learner, setup.config.measuring.blank_report(setup.config.data.batch_size)
 
     monkeypatch.setattr(ppo, "update", update)
     options = {"num_steps": 7, "num_minibatches": 3, "gru": 5, "shared_torso": shared, "orthogonal": False}
