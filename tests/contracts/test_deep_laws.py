@@ -54,6 +54,19 @@ def test_no_learner_is_left_out():
     assert {CASES[case][0] for case in WORLD} == set(ALGORITHMS)
 
 
+def quickly(cases, quick):
+    """Cases of which all but some are left out unless slow tests are asked for."""
+    return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]
+
+
+# every case under one driver, half of them each, and the others where slow tests are asked for
+EVERY = [
+    pytest.param(case, driver, marks=() if (i + k) % 2 == 0 else pytest.mark.slow)
+    for i, case in enumerate(WORLD)
+    for k, driver in enumerate(("device", "host"))
+]
+
+
 def copied(arrays):
     return {name: array.copy() for name, array in arrays.items()}
 
@@ -80,8 +93,7 @@ def values_of(trainer, state, seed):
     return np.concatenate([policy.outputs(seen), policy.value(seen)[:, None]], axis=1)
 
 
-@pytest.mark.parametrize("driver", ["device", "host"])
-@pytest.mark.parametrize("algorithm", WORLD)
+@pytest.mark.parametrize(("algorithm", "driver"), EVERY)
 def test_a_run_goes_on_as_if_it_had_not_stopped(algorithm, driver):
     trainer = shared_trainer(algorithm, WORLD[algorithm], driver)
     state, whole = trainer.advance(trainer.start(), TOTAL)
@@ -136,7 +148,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(algorithm, driver):
         assert_same(given, before)  # and is copied when it is unpacked
 
 
-@pytest.mark.parametrize("algorithm", COMPARED)
+@pytest.mark.parametrize("algorithm", quickly(COMPARED, ("n_step", "pqn", "recurrent", "ppo", "sac")))
 def test_device_and_host_learn_the_same(algorithm):
     device, host = (shared_trainer(algorithm, WORLD[algorithm], driver) for driver in ("device", "host"))
     one, records = device.advance(device.start(), TOTAL)
@@ -164,7 +176,9 @@ def test_device_and_host_learn_the_same(algorithm):
         np.testing.assert_allclose(device.measure(one), host.measure(two), rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("algorithm", ["n_step", "pqn", "recurrent", "ppo", "recurrent_ppo"])
+@pytest.mark.parametrize(
+    "algorithm", quickly(["n_step", "pqn", "recurrent", "ppo", "recurrent_ppo"], ("n_step", "ppo"))
+)
 def test_seeds_in_one_program_are_the_seeds_alone(algorithm):
     """As on an accelerator: mapped over the seeds, whatever part of a unit each call ends in."""
     apart = shared_trainer(algorithm, "certain", "device")

@@ -14,6 +14,8 @@ CASES = [
     ("gaussian", "host"),
     ("multi", "host"),
 ]
+_QUICK = ("n_step", "host"), ("pqn", "device"), ("ppo", "device"), ("gaussian", "host")
+MOST = [pytest.param(*row, marks=() if row in _QUICK else pytest.mark.slow) for row in CASES]
 WORLD = {"gaussian": "steered", "multi": "numbers"}
 
 
@@ -33,7 +35,7 @@ def changed(arrays, name, place, value):
     return arrays | {name: array}
 
 
-@pytest.mark.parametrize(("case", "driver"), CASES)
+@pytest.mark.parametrize(("case", "driver"), MOST)
 def test_what_is_missing_too_much_or_of_another_kind(case, driver):
     trainer, arrays = packed(case, driver)
     for name, array in ((k, a) for k, a in arrays.items() if k.startswith("0.")):
@@ -51,7 +53,7 @@ def test_what_is_missing_too_much_or_of_another_kind(case, driver):
     trainer.unpack(arrays)
 
 
-@pytest.mark.parametrize(("case", "driver"), CASES)
+@pytest.mark.parametrize(("case", "driver"), MOST)
 def test_damage_is_refused_or_trains(case, driver):
     """Whatever is written to one place of one array."""
     trainer, arrays = packed(case, driver)
@@ -82,7 +84,7 @@ def test_damage_is_refused_or_trains(case, driver):
     assert min(taken, refusals) > 5
 
 
-@pytest.mark.parametrize(("case", "driver"), CASES)
+@pytest.mark.parametrize(("case", "driver"), MOST)
 def test_counters(case, driver):
     trainer, arrays = packed(case, driver)
     mind = "" if driver == "device" else "mind."
@@ -104,7 +106,7 @@ def test_counters(case, driver):
         refused(trainer, arrays | {"0.progress": progress}, "0.progress", "must be")
 
 
-@pytest.mark.parametrize(("case", "driver"), CASES)
+@pytest.mark.parametrize(("case", "driver"), MOST)
 def test_the_words_of_another_seed(case, driver):
     trainer, arrays = packed(case, driver)
     refused(trainer, changed(arrays, "0.words", 1, 5), "0.words", "must be the seed's")

@@ -327,7 +327,17 @@ def mean_return(trainer, state, episodes=40):
 
 @pytest.mark.parametrize(
     ("algorithm", "driver"),
-    [*itertools.product(["dqn", "pqn", "ppo"], ["device", "host"]), ("a2c", "host"), ("reinforce", "device")],
+    [
+        pytest.param(
+            *row,
+            marks=() if row in (("dqn", "device"), ("pqn", "host"), ("ppo", "host")) else pytest.mark.slow,
+        )
+        for row in (
+            *itertools.product(("dqn", "pqn", "ppo"), ("device", "host")),
+            ("a2c", "host"),
+            ("reinforce", "device"),
+        )
+    ],
 )
 def test_what_was_seen_is_remembered(algorithm, driver):
     steps = STEPS[algorithm]
