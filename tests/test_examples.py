@@ -11,7 +11,14 @@ import pytest
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+LONG = ("gradient_variance", "replay_or_rollouts", "where_values_end")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(x, marks=pytest.mark.slow) if x.stem in LONG else x for x in EXAMPLES],
+    ids=lambda path: path.stem,
+)
 def test_the_example_keeps_its_promise(path, capsys):
     assert runpy.run_path(str(path))["main"]() is not None
     assert capsys.readouterr().out

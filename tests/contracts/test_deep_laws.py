@@ -20,6 +20,7 @@ from deep.running import (
     leaves,
     new_trainer,
     quick_compilation,  # noqa: F401 - a fixture
+    quickly,
     shared_trainer,
 )
 from qfix.deep import measure
@@ -54,16 +55,17 @@ def test_no_learner_is_left_out():
     assert {CASES[case][0] for case in WORLD} == set(ALGORITHMS)
 
 
-def quickly(cases, quick):
-    """Cases of which all but some are left out unless slow tests are asked for."""
-    return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]
-
-
-# every case under one driver, half of them each, and the others where slow tests are asked for
+QUICK = (
+    ("dqn", "device"),
+    ("n_step", "host"),
+    ("pqn", "device"),
+    ("recurrent", "host"),
+    ("ppo", "device"),
+    ("sac", "host"),
+)
 EVERY = [
-    pytest.param(case, driver, marks=() if (i + k) % 2 == 0 else pytest.mark.slow)
-    for i, case in enumerate(WORLD)
-    for k, driver in enumerate(("device", "host"))
+    pytest.param(*row, marks=() if row in QUICK else pytest.mark.slow)
+    for row in ((case, driver) for case in WORLD for driver in ("device", "host"))
 ]
 
 
@@ -148,7 +150,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(algorithm, driver):
         assert_same(given, before)  # and is copied when it is unpacked
 
 
-@pytest.mark.parametrize("algorithm", quickly(COMPARED, ("n_step", "pqn", "recurrent", "ppo", "sac")))
+@pytest.mark.parametrize("algorithm", quickly(COMPARED, ("n_step", "ppo", "sac")))
 def test_device_and_host_learn_the_same(algorithm):
     device, host = (shared_trainer(algorithm, WORLD[algorithm], driver) for driver in ("device", "host"))
     one, records = device.advance(device.start(), TOTAL)
@@ -177,7 +179,7 @@ def test_device_and_host_learn_the_same(algorithm):
 
 
 @pytest.mark.parametrize(
-    "algorithm", quickly(["n_step", "pqn", "recurrent", "ppo", "recurrent_ppo"], ("n_step", "ppo"))
+    "algorithm", quickly(["n_step", "pqn", "recurrent", "ppo", "recurrent_ppo"], ("n_step",))
 )
 def test_seeds_in_one_program_are_the_seeds_alone(algorithm):
     """As on an accelerator: mapped over the seeds, whatever part of a unit each call ends in."""

@@ -16,6 +16,12 @@ from qfix.envs.table_env import TableEnv
 from qfix.envs.world import make_world
 from qfix.mdp import FiniteMDP
 
+
+def quickly(cases, quick):
+    """Cases of which all but some are left out unless slow tests are asked for."""
+    return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]
+
+
 ALGORITHMS = names_of("deep")
 
 

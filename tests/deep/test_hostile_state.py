@@ -14,7 +14,7 @@ CASES = [
     ("gaussian", "host"),
     ("multi", "host"),
 ]
-_QUICK = ("n_step", "host"), ("pqn", "device"), ("ppo", "device"), ("gaussian", "host")
+_QUICK = ("n_step", "host"), ("ppo", "device")
 MOST = [pytest.param(*row, marks=() if row in _QUICK else pytest.mark.slow) for row in CASES]
 WORLD = {"gaussian": "steered", "multi": "numbers"}
 

@@ -116,6 +116,7 @@ def test_reinforce_with_a_learned_baseline_is_a2c_at_lambda_1():
     assert_same(*packed)
 
 
+@pytest.mark.slow
 def test_on_the_host_and_resumed(tmp_path):
     """Pendulum in the middle of its episodes: their actions, as they were taken, lead back there."""
     options = {"num_envs": 2, "num_steps": 32, "hidden": 8, "driver": "host", "progress": False}

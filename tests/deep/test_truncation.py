@@ -181,7 +181,9 @@ def test_a_rollout_bootstraps_truncated_steps_from_final_observations(driver, al
         assert (obs[1:][ended[:-1]] == 0).all()
 
 
-@pytest.mark.parametrize("shared", [False, True], ids=["apart", "shared"])
+@pytest.mark.parametrize(
+    "shared", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["apart", "shared"]
+)
 @pytest.mark.parametrize("driver", ["device", "host"])
 def test_a_recurrent_policy_is_in_the_state_that_its_episode_has_led_to(driver, shared, monkeypatch):
     """No gradient step is made. Unrolled again in NumPy, from rollout to rollout: the states that rollouts begin with,

@@ -7,11 +7,13 @@ import sys
 import gymnasium
 import pytest
 
+from envs import broken_worlds
 from qfix.envs import make
 from qfix.envs.make import find_spec, make_env, options_of
 from qfix.errors import EnvironmentFault, OptionError, UnknownNameError
 
 BROKEN = f"{__package__}.broken_worlds"
+assert broken_worlds.__name__ == BROKEN  # registered before a test takes back what it has registered
 
 
 def test_ids_specs_and_environments():
