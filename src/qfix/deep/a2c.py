@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Literal
 
 from qfix.core.surrogates import policy_gradient
-from qfix.deep.data import Rollout, Steps
+from qfix.deep.data import Steps
 from qfix.deep.experience import (
     counted,
     experience_of,
@@ -56,18 +56,9 @@ class Config(PolicyConfig):
         require_choice(self.owner, "normalize_advantages", self.normalize_advantages, (True, False))
         require_choice(self.owner, "optimizer", self.optimizer, ("rmsprop", "adam"))
 
-    @property
-    def data(self) -> Rollout:
-        """The latest steps."""
-        return Rollout(self.num_steps, self.num_steps * self.num_envs)
-
 
 init = start_policy
-
-
-def bootstrap(setup: Setup, learner: Learner, observation: Array, mask: Array | None, state: Array) -> Array:
-    """(N,) value of observations (N, *shape), seen from states (N, H)."""
-    return value_of(setup, learner, observation, state)
+bootstrap = value_of
 
 
 def update(

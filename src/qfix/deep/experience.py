@@ -79,8 +79,8 @@ def start_policy(setup: Setup, key: Array) -> Learner:
     return setup.start(key, with_target=False, params=params)._replace(tally=tally)
 
 
-def value_of(setup: Setup, learner: Learner, observation: Array, state: Array) -> Array:
-    """(N,) value of observations (N, *shape), seen from states (N, H)."""
+def value_of(setup: Setup, learner: Learner, observation: Array, mask: Array | None, state: Array) -> Array:
+    """(N,) value of observations (N, *shape), seen from states (N, H), whatever actions are allowed there."""
     w = setup.weights(learner.params)
     return setup.network.value(jnp, w, setup.view(learner, observation), state)
 

@@ -10,6 +10,7 @@ import gymnasium
 
 from qfix.deep import policy_report
 from qfix.deep.config import NetworkConfig
+from qfix.deep.data import Rollout
 from qfix.deep.distributions import actions_of
 from qfix.deep.layers import ACTIVATIONS
 from qfix.deep.observations import Input
@@ -74,6 +75,11 @@ class PolicyConfig(NetworkConfig):
             self.log_std,
             self.gru,
         )
+
+    @property
+    def data(self) -> Rollout:
+        """The latest steps."""
+        return Rollout(self.num_steps, self.num_steps * self.num_envs)
 
     @property
     def measuring(self) -> ModuleType:

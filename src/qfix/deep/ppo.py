@@ -92,11 +92,7 @@ class Config(PolicyConfig):
 
 
 init = start_policy
-
-
-def bootstrap(setup: Setup, learner: Learner, observation: Array, mask: Array | None, state: Array) -> Array:
-    """(N,) value of observations (N, *shape), seen from states (N, H)."""
-    return value_of(setup, learner, observation, state)
+bootstrap = value_of
 
 
 def update(

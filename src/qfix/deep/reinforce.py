@@ -28,7 +28,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 
 from qfix.core.surrogates import policy_gradient
-from qfix.deep.data import Rollout, Steps
+from qfix.deep.data import Steps
 from qfix.deep.experience import (
     counted,
     experience_of,
@@ -66,18 +66,9 @@ class Config(PolicyConfig):
         """Check the options of REINFORCE."""
         require_choice(self.owner, "baseline", self.baseline, BASELINES)
 
-    @property
-    def data(self) -> Rollout:
-        """The latest steps."""
-        return Rollout(self.num_steps, self.num_steps * self.num_envs)
-
 
 init = start_policy
-
-
-def bootstrap(setup: Setup, learner: Learner, observation: Array, mask: Array | None, state: Array) -> Array:
-    """(N,) value of observations (N, *shape), seen from states (N, H)."""
-    return value_of(setup, learner, observation, state)
+bootstrap = value_of
 
 
 def update(

@@ -31,6 +31,17 @@ def stream(words: Array, purpose: int, count: Array = 0) -> Array:
     return jax.random.fold_in(key, count)
 
 
+def learning_keys(words: Array, count: Array) -> tuple[Array, Array]:
+    """The keys of one gradient step: to draw what is learned from, and to learn.
+
+    Args:
+        words: (2,) uint32 of `seed_words`.
+        count: gradient steps before it.
+    """
+    draw, update = jax.random.split(stream(words, LEARN, count))
+    return draw, update
+
+
 def episode_keys(words: Array, episode: Array) -> Array:
     """(N,) key of the running episode of each environment; a function of the seed, the environment and the episode.
 

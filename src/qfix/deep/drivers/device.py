@@ -26,7 +26,7 @@ from qfix.deep.acting import Chance, act, chances_at
 from qfix.deep.data import Replay, Rollout, Steps
 from qfix.deep.learner import Learner, Rates, Setup, learned_reward
 from qfix.deep.recurrence import learned, priorities_of
-from qfix.deep.streams import LEARN, WEIGHTS, episode_keys, seed_words, stream
+from qfix.deep.streams import LEARN, WEIGHTS, episode_keys, learning_keys, seed_words, stream
 from qfix.envs.jax.protocol import JaxEnv
 from qfix.replay.batch import Transition
 from qfix.replay.device import DeviceReplay, Memory
@@ -117,23 +117,23 @@ class DeviceDriver:
             The seed afterwards, and (steps, N, 2) the return and the length of each episode that ended at a step of an
             environment; length 0: none did.
         """
-        padded = np.zeros((self.most_units, 3), np.float32)
-        padded[:units] = rates
-        learning = first >= self.first_learning
-        carry, log = self._run[learning](carry, np.int32(first), np.int32(units), padded)
+        run = self._run[first >= self.first_learning]
+        carry, log = run(carry, np.int32(first), np.int32(units), self._padded(rates))
         return carry, np.asarray(log)[: units * self.data.steps]
 
     def advance_together(
         self, carries: list[Carry], first: int, units: int, rates: np.ndarray
     ) -> tuple[list[Carry], np.ndarray]:
         """`advance` of several seeds that have made as many units; the log has an axis of seeds in front."""
-        padded = np.zeros((self.most_units, 3), np.float32)
-        padded[:units] = rates
-        learning = first >= self.first_learning
-        after, log = self._run_together(len(carries), learning)(
-            carries, np.int32(first), np.int32(units), padded
-        )
+        run = self._run_together(len(carries), first >= self.first_learning)
+        after, log = run(carries, np.int32(first), np.int32(units), self._padded(rates))
         return after, np.asarray(log)[:, : units * self.data.steps]
+
+    def _padded(self, rates: np.ndarray) -> np.ndarray:
+        """(most_units, 3) of rates (units, 3): programs are made for one shape."""
+        padded = np.zeros((self.most_units, 3), np.float32)
+        padded[: len(rates)] = rates
+        return padded
 
     def _run_together(self, n_seeds: int, learning: bool) -> Any:
         """The program of so many seeds, compiled once."""
@@ -237,8 +237,7 @@ class DeviceDriver:
             return carry, log
 
         def learn(g: Array, carry: Carry) -> Carry:
-            key = stream(carry.words, LEARN, number * data.gradient_steps + g)
-            draw_key, update_key = jax.random.split(key)
+            draw_key, update_key = learning_keys(carry.words, number * data.gradient_steps + g)
             bits = jax.random.bits(draw_key, (data.draws,), jnp.uint32)
             drawn, index, chance = replay.sample(carry.memory, bits)
             weight = jnp.ones(data.draws)

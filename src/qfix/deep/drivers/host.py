@@ -27,7 +27,7 @@ from qfix.deep.learner import Learner, Rates, Setup, learned_reward
 from qfix.deep.memory import HostMemory, stacked_frames
 from qfix.deep.observations import Codec
 from qfix.deep.recurrence import learned, priorities_of
-from qfix.deep.streams import LEARN, WEIGHTS, seed_words, stream
+from qfix.deep.streams import LEARN, WEIGHTS, learning_keys, seed_words, stream
 from qfix.envs.live_world import LiveWorld, digest, fault_at
 from qfix.envs.masks import MASK
 from qfix.envs.time_limit import TimeLimit
@@ -376,7 +376,7 @@ class HostDriver:
         return Mind(learner, self.setup.config.measuring.blank_report(size), bits, action, q, blank, blank)
 
     def _bits_of(self, words: Array, draw: Array) -> Array:
-        draw_key, _ = jax.random.split(stream(words, LEARN, draw))
+        draw_key, _ = learning_keys(words, draw)
         return jax.random.bits(draw_key, (getattr(self.data, "draws", 1),), jnp.uint32)
 
     def _acting(
@@ -404,7 +404,7 @@ class HostDriver:
     def _learning(
         self, mind: Mind, batch: Any, weight: Array, rates: Array, words: Array, draw: Array
     ) -> Mind:
-        _, key = jax.random.split(stream(words, LEARN, draw))
+        _, key = learning_keys(words, draw)
         now = Rates(*rates[0])
         learner, report = learned(self._algorithm, self.setup, mind.learner, batch, weight, now, key)
         return mind._replace(learner=learner, report=report, bits=self._bits_of(words, draw + 1))
