@@ -94,7 +94,7 @@ WORK = {
             "target_every": 500,
             "tau": 1.0,
         },
-        "peers": ("sb3-256", "sbx-256", "matmul"),
+        "peers": ("sb3-256", "sbx-256", "matmul-256"),
     },
     "device-ppo": {
         "algorithm": "ppo",
@@ -111,7 +111,7 @@ WORK = {
             "entropy_coefficient": 0.01,
             "value_clip": 0.2,
         },
-        "peers": ("rejax-ppo",),
+        "peers": ("rejax-ppo", "matmul-ppo"),
     },
     # the defaults of Stable-Baselines3 and SBX, in eight environments
     "host-ppo": {
@@ -155,40 +155,52 @@ def own(name: str) -> dict[str, float]:
     return {"steps_per_s": work["steps"] / (time.perf_counter() - begun), "first_s": first}
 
 
-def matmul_limit() -> dict[str, float]:
-    """Steps a second if a step were nothing but the matrix products of its gradient step, in JAX, in one program."""
+# what a gradient step multiplies: rows of a batch, sizes of the networks, whether each has a target beside it, and
+# environment steps to a gradient step
+PRODUCTS = {
+    "matmul-256": (64, ((4, 256, 256, 2),), True, 1),
+    "matmul-ppo": (100, ((4, 64, 64, 2), (4, 64, 64, 1)), False, 20),
+}
+
+
+def products_alone(name: str) -> dict[str, float]:
+    """Steps a second if a step were nothing but the matrix products of its gradient steps, in JAX, in one program."""
     import jax
     import jax.numpy as jnp
 
     import qfix.deep  # noqa: F401  sets JAX up
 
-    batch, sizes = 64, (4, 256, 256, 2)
+    batch, networks, with_target, steps = PRODUCTS[name]
     key = jax.random.key(0)
     weights = [
-        jax.random.normal(jax.random.fold_in(key, i), (n, m)) / n**0.5
-        for i, (n, m) in enumerate(itertools.pairwise(sizes))
+        [jax.random.normal(jax.random.fold_in(key, i), (n, m)) / n**0.5 for i, (n, m) in enumerate(pairs)]
+        for pairs in map(tuple, map(itertools.pairwise, networks))
     ]
-    x = jax.random.normal(key, (batch, sizes[0]))
+    x = jax.random.normal(key, (batch, networks[0][0]))
 
     def products(i, total):
-        h, inputs = x + total * 1e-30, []
-        for w in weights:  # the network at s
-            inputs.append(h)
-            h = h @ w
-        other = x + total * 1e-30 + 1.0
-        for w in weights:  # the target network at s'
-            other = other @ w
-        g = h + other
-        for w, kept in zip(reversed(weights), reversed(inputs)):
-            total = total + jnp.sum((kept.T @ g)[0])  # gradient of the weights
-            g = g @ w.T  # and of what came in
+        for network in weights:
+            h, inputs = x + total * 1e-30, []
+            for w in network:  # the network at s
+                inputs.append(h)
+                h = h @ w
+            g = h
+            if with_target:
+                other = x + total * 1e-30 + 1.0
+                for w in network:  # the target network at s'
+                    other = other @ w
+                g = h + other
+            for k in reversed(range(len(network))):
+                total = total + jnp.sum((inputs[k].T @ g)[0])  # gradient of the weights
+                if k:
+                    g = g @ network[k].T  # and of what came in
         return total
 
     run = jax.jit(lambda n: jax.lax.fori_loop(0, n, products, jnp.float32(0)))
     run(10).block_until_ready()
     begun = time.perf_counter()
     run(3_000).block_until_ready()
-    return {"steps_per_s": 3_000 / (time.perf_counter() - begun), "first_s": 0.0}
+    return {"steps_per_s": steps * 3_000 / (time.perf_counter() - begun), "first_s": 0.0}
 
 
 def measured(command: list[str]) -> dict[str, float]:
@@ -217,17 +229,17 @@ def main() -> None:
     parser.add_argument("--own", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.own:
-        print(json.dumps(matmul_limit() if options.own == "matmul" else own(options.own)))
+        print(json.dumps((products_alone if options.own in PRODUCTS else own)(options.own)))
         return
     print(f"{'work':15} {'contender':12} {'steps/s':>10} {'first run, s':>13} {'qfix : it':>10}")
     for name in options.work:
-        peers = [p for p in WORK[name]["peers"] if options.peers or p == "matmul"]
+        peers = [p for p in WORK[name]["peers"] if options.peers or p in PRODUCTS]
         rounds: dict[str, list[dict[str, float]]] = {peer: [] for peer in ("qfix", *peers)}
         for _ in range(options.rounds):
             rounds["qfix"].append(measured([sys.executable, __file__, "--own", name]))
             for peer in peers:
                 command = [options.peers, str(PEERS), peer, str(WORK[name]["steps"])]
-                if peer == "matmul":
+                if peer in PRODUCTS:
                     command = [sys.executable, __file__, "--own", peer]
                 rounds[peer].append(measured(command))
         for contender, found in rounds.items():

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deep.running import shared_trainer
+from qfix.deep import normaliser
 from qfix.deep.normaliser import no_moments, normalised, seen
 
 X = np.random.default_rng(0).normal([3.0, -200.0, 0.0], [0.1, 40.0, 5.0], (60, 3)).astype(np.float32)
@@ -21,6 +22,23 @@ def test_moments_are_those_of_everything_seen_in_whatever_batches(cuts):
     assert moments.count == 60
     np.testing.assert_allclose(moments.mean, X.mean(axis=0), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(moments.squares / 60, X.var(axis=0), rtol=1e-3)
+
+
+@pytest.mark.parametrize("xp", [np, jnp], ids=["numpy", "jax"])
+def test_beyond_the_most_that_counts_old_observations_weigh_less(xp, monkeypatch):
+    """As weighted moments: once more than 20 have been seen, all before a batch weigh 20 together."""
+    monkeypatch.setattr(normaliser, "_MOST", np.float32(20))
+    moments, weights, known = no_moments(3), np.zeros(0), np.zeros((0, 3))
+    for part in np.split(X.astype(np.float64), (15, 40)):
+        moments = seen(xp, moments, xp.asarray(part, xp.float32))
+        if weights.sum() > 20:
+            weights *= 20 / weights.sum()
+        weights, known = np.append(weights, np.ones(len(part))), np.append(known, part, axis=0)
+    mean = np.average(known, axis=0, weights=weights)
+    assert moments.count == weights.sum() == 40
+    np.testing.assert_allclose(moments.mean, mean, rtol=1e-4, atol=1e-4)
+    variance = np.average((known - mean) ** 2, axis=0, weights=weights)
+    np.testing.assert_allclose(moments.squares / 40, variance, rtol=1e-3)
 
 
 @pytest.mark.parametrize("xp", [np, jnp], ids=["numpy", "jax"])

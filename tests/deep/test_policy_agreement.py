@@ -16,7 +16,7 @@ from qfix.assembly import make_config
 from qfix.deep import a2c, ppo, reinforce
 from qfix.deep.data import Steps
 from qfix.deep.distributions import actions_of
-from qfix.deep.experience import experience_of
+from qfix.deep.experience import experience_of, normalised_advantage
 from qfix.deep.learner import Rates, Setup
 from qfix.deep.observations import Input
 from qfix.deep.policy_network import PolicyNetwork
@@ -219,7 +219,9 @@ def test_ppo_steps_as_stable_baselines_does(case, value_clip):
         told.append(
             [policy_loss, value_loss, entropy.mean(), kl, fraction, loss, norm, policy_norm, value_norm]
         )
-    expected = np.array([[x.detach().item() for x in row] for row in told]).mean(axis=0)
+    told = np.array([[x.detach().item() for x in row] for row in told])
+    expected = told.mean(axis=0)
+    expected[3] = told[-1, 3]  # the divergence at the last minibatch
     np.testing.assert_allclose(np.array(report)[:9], expected, atol=1e-6, rtol=1e-6)
     assert expected[4] > 0
     flat = np.concatenate([a.detach().numpy().ravel() for a in arrays.values()])
@@ -232,33 +234,39 @@ def test_ppo_steps_as_stable_baselines_does(case, value_clip):
 @pytest.mark.parametrize("normalize", [True, False])
 @pytest.mark.parametrize("case", ["numbers", "free"])
 def test_a2c_steps_as_stable_baselines_does(case, normalize):
-    """One step; RMSprop with its epsilon inside the root, as Stable-Baselines3 has it in RMSpropTFLike."""
+    """Two updates; RMSprop as RMSpropTFLike: squares begin at 1, and epsilon stands inside the root."""
     setup = setup_of(
         "a2c", **CASES[case], lambda_=LAMBDA, normalize_advantages=normalize, value_coefficient=0.4
     )
     learner = doubled(a2c.init(setup, KEY))
     steps, given = rollout(setup, learner)
-    after, report = jax.jit(lambda s: a2c.update(setup, learner, s, rates(), KEY))(steps)
-
-    arrays = arrays_of(setup, learner)
-    values, log_prob, _ = torch_judged(setup, arrays, as_torch(given["obs"]), as_torch(given["action"]))
-    advantages, returns = sb3_advantages(values.detach().numpy().reshape(T, N), given, LAMBDA)
-    advantages, returns = torch.tensor(advantages.ravel()), torch.tensor(returns.ravel())
-    if normalize:
-        advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
-    policy_loss = -(advantages * log_prob).mean()
-    value_loss = torch.nn.functional.mse_loss(returns, values)
-    (policy_loss + 0.4 * value_loss).backward()
-    norm = torch.nn.utils.clip_grad_norm_(arrays.values(), setup.config.max_grad_norm)
-    np.testing.assert_allclose(
-        [report.policy_loss, report.value_loss, report.grad_norm],
-        [policy_loss.item(), value_loss.item(), norm.item()],
-        atol=1e-6,
-        rtol=1e-6,
-    )
-    gradient = np.concatenate([a.grad.numpy().ravel() for a in arrays.values()])
-    step = RATE * gradient / np.sqrt(0.01 * gradient**2 + 1e-5)
-    np.testing.assert_allclose(after.params, np.asarray(learner.params) - step, atol=1e-6)
+    update = jax.jit(lambda learner, s: a2c.update(setup, learner, s, rates(), KEY))
+    squares = 1.0
+    for _ in range(2):
+        after, report = update(learner, steps)
+        arrays = arrays_of(setup, learner)
+        values, log_prob, _ = torch_judged(setup, arrays, as_torch(given["obs"]), as_torch(given["action"]))
+        advantages, returns = sb3_advantages(values.detach().numpy().reshape(T, N), given, LAMBDA)
+        advantages, returns = torch.tensor(advantages.ravel()), torch.tensor(returns.ravel())
+        if normalize:
+            advantages = (advantages - advantages.mean()) / (advantages.std() + 1e-8)
+        policy_loss = -(advantages * log_prob).mean()
+        value_loss = torch.nn.functional.mse_loss(returns, values)
+        (policy_loss + 0.4 * value_loss).backward()
+        norm = torch.nn.utils.clip_grad_norm_(arrays.values(), setup.config.max_grad_norm)
+        np.testing.assert_allclose(
+            [report.policy_loss, report.value_loss, report.grad_norm],
+            [policy_loss.item(), value_loss.item(), norm.item()],
+            atol=1e-6,
+            rtol=1e-6,
+        )
+        assert np.isnan(report.approx_kl)
+        assert np.isnan(report.clip_fraction)
+        gradient = np.concatenate([a.grad.numpy().ravel() for a in arrays.values()])
+        squares = 0.99 * squares + 0.01 * gradient**2
+        step = RATE * gradient / np.sqrt(squares + 1e-5)
+        np.testing.assert_allclose(after.params, np.asarray(learner.params) - step, atol=1e-7)
+        learner = after
 
 
 @pytest.mark.parametrize("baseline", reinforce.BASELINES)
@@ -331,7 +339,7 @@ def test_an_update_ends_where_the_policy_has_moved_far_enough():
     steps = steps._replace(value=free.network.actions.log_prob(fresh, steps.action)[..., None])
 
     def updated(**more):
-        setup = setup_of("ppo", **options, **more)
+        setup = setup_of("ppo", **options | more)
         return jax.jit(lambda s: ppo.update(setup, learner, s, rates(), KEY))(steps)
 
     whole, report = updated()
@@ -342,6 +350,28 @@ def test_an_update_ends_where_the_policy_has_moved_far_enough():
     assert report.gradient_steps == int(cut.updates)
     never, _ = updated(target_kl=1e3)
     np.testing.assert_array_equal(never.params, whole.params)
+    once, _ = updated(num_minibatches=1, num_epochs=1)
+    cut, report = updated(num_minibatches=1, num_epochs=4, target_kl=1e-12)  # the second look finds more
+    assert int(cut.updates) == report.gradient_steps == 1
+    assert report.approx_kl > 1.5e-12
+    np.testing.assert_allclose(cut.params, once.params, rtol=1e-9)
+
+
+def test_a_single_advantage_is_not_normalised():
+    np.testing.assert_array_equal(normalised_advantage(jnp.array([3.0])), [3.0])
+    np.testing.assert_allclose(
+        normalised_advantage(jnp.array([1.0, 3.0])), [-(0.5**0.5), 0.5**0.5], rtol=1e-7
+    )
+
+
+def test_the_running_mean_forgets_from_the_tenth_rollout_on():
+    setup = setup_of("reinforce", baseline="running_mean")
+    learner = doubled(reinforce.init(setup, KEY))
+    learner = learner._replace(tally=learner.tally._replace(rollouts=50.0, mean_return=2.0))
+    steps, _ = rollout(setup, learner)
+    after, _ = jax.jit(lambda s: reinforce.update(setup, learner, s, rates(), KEY))(steps)
+    _, found = experience_of(setup, learner, steps, 1.0)
+    np.testing.assert_allclose(after.tally.mean_return, 2 + 0.1 * (found.target.mean() - 2), rtol=1e-9)
 
 
 def test_the_log_probability_of_several_numbers_is_the_sum():

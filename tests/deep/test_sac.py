@@ -144,8 +144,8 @@ def test_a_world_of_arrays_is_steered_to_its_goal(driver):
 
 @pytest.mark.parametrize("terminated", [True, False])
 def test_truncation_is_told_from_termination(terminated):
-    """One state, a reward of 1 a step, an end at the second step: worth 1 + γ where it terminates, 1/(1-γ) where it is
-    cut. No entropy is paid for."""
+    """One state, a reward of 1 a step, an end at the second step: worth 1/(1 - γ/2) where it terminates, as half of the
+    steps do, 1/(1 - γ) where it is cut. No entropy is paid for."""
 
     class Loop(gymnasium.Env):
         observation_space = gymnasium.spaces.Box(0, 1, (1,), np.float32)

@@ -2,7 +2,6 @@
 
 import jax
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
@@ -11,15 +10,14 @@ from qfix.deep.shuffling import shuffled
 
 
 @settings(deadline=None, max_examples=5)
-@given(st.integers(1, 17), st.integers(1, 13), st.integers(0, 2**32 - 1))
-def test_every_step_comes_up_exactly_once(length, n_envs, seed):
-    orders = np.asarray(jax.jit(lambda key: shuffled(key, 2, (length, n_envs)))(jax.random.key(seed)))
+@given(st.integers(1, 221), st.integers(0, 2**32 - 1))
+def test_every_step_comes_up_exactly_once(n, seed):
+    orders = np.asarray(jax.jit(lambda key: shuffled(key, 2, n))(jax.random.key(seed)))
     assert orders.dtype == np.int32
-    np.testing.assert_array_equal(np.sort(orders, axis=-1), np.tile(np.arange(length * n_envs), (2, 1)))
+    np.testing.assert_array_equal(np.sort(orders, axis=-1), np.tile(np.arange(n), (2, 1)))
 
 
-@pytest.mark.parametrize("shape", [(4, 3), (12, 1)])
-def test_a_step_may_come_up_anywhere(shape):
+def test_a_step_may_come_up_anywhere():
     """6,000 orders of 12 steps: every step in every place equally often, and every step after every other one.
 
     Chi-square of 12 x 12 counts that add up to 6,000 in each row and column, (12 - 1)² degrees of freedom, and of the
@@ -27,7 +25,7 @@ def test_a_step_may_come_up_anywhere(shape):
     the orders drawn evenly.
     """
     n, times = 12, 6_000
-    orders = np.asarray(jax.jit(lambda key: shuffled(key, times, shape))(jax.random.key(1)))
+    orders = np.asarray(jax.jit(lambda key: shuffled(key, times, n))(jax.random.key(1)))
     places = np.stack([np.bincount(orders[:, i], minlength=n) for i in range(n)])
     assert ((places - times / n) ** 2 / (times / n)).sum() < chi2.isf(1e-6, (n - 1) ** 2)
     first, second = orders[:, 0], orders[:, 1]
@@ -40,6 +38,6 @@ def test_a_step_may_come_up_anywhere(shape):
 
 
 def test_another_key_gives_another_order():
-    one, other = (np.asarray(shuffled(jax.random.key(i), 2, (8, 4))) for i in (0, 1))
+    one, other = (np.asarray(shuffled(jax.random.key(i), 2, 32)) for i in (0, 1))
     assert not np.array_equal(one, other)
     assert not np.array_equal(one[0], one[1])

@@ -29,7 +29,7 @@ from qfix.deep.experience import (
 from qfix.deep.learner import Learner, Rates, Setup
 from qfix.deep.policy_config import PolicyConfig
 from qfix.deep.policy_report import PolicyReport
-from qfix.explore.options import require_choice
+from qfix.explore.options import require_choice, require_fraction
 from qfix.explore.schedules import Schedule
 
 Array = Any
@@ -50,9 +50,9 @@ class Config(PolicyConfig):
     optimizer: Literal["rmsprop", "adam"] = "rmsprop"
     """Optimiser of the gradient."""
 
-    def check_own(self) -> None:
+    def check(self) -> None:
         """Check the options of A2C."""
-        self.require_lambda(self.lambda_)
+        require_fraction(self.owner, "lambda_", self.lambda_, "Use lambda_=0.95.")
         require_choice(self.owner, "normalize_advantages", self.normalize_advantages, (True, False))
         require_choice(self.owner, "optimizer", self.optimizer, ("rmsprop", "adam"))
 

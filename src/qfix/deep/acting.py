@@ -47,7 +47,7 @@ class Chance(NamedTuple):
     """The random numbers of one step of all environments."""
 
     u: Array  # (N,) uniform, to draw the actions by
-    noise: Array  # a key, for the noise of the network
+    noise: Array  # a key, for the noise of the network, or for actions that one number does not draw
 
 
 def chances_at(words: Array, counts: Array, n_envs: int) -> Chance:
@@ -106,11 +106,8 @@ def _act_by_policy(
     outputs = actions.masked(jnp, outputs, mask)
     shape = (observation.shape[0], *actions.shape)
     if isinstance(actions, Gaussian):
-        action = actions.drawn(jnp, outputs, jax.random.normal(chance.noise, shape))
-    elif actions.single:
-        action = draw(actions.probabilities(jnp, outputs)[0], chance.u)
+        luck = jax.random.normal(chance.noise, shape)
     else:
-        u = jax.random.uniform(chance.noise, shape)
-        parts = enumerate(actions.probabilities(jnp, outputs))
-        action = jnp.stack([draw(chances, u[:, k]) for k, chances in parts], axis=-1)
+        luck = chance.u[:, None] if actions.single else jax.random.uniform(chance.noise, shape)
+    action = actions.drawn(jnp, outputs, luck)
     return action, actions.log_prob(outputs, action)[:, None], state

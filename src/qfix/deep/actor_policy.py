@@ -106,7 +106,7 @@ class ActorPolicy(LearnedPolicy):
             SpaceError: an observation is not of the space.
             OptionError: the mask has another shape, or allows nothing.
         """
-        outputs = self._masked(self.observe(obs), action_mask)
+        outputs = self._masked("predict", self.observe(obs), action_mask)
         if deterministic:
             action = self.actions.mode(np, outputs)
         else:
@@ -117,34 +117,38 @@ class ActorPolicy(LearnedPolicy):
     def probabilities(self, obs: Any, action_mask: Any = None) -> np.ndarray:
         """(A,) or (B, A) probability of each action; of several components, one after the other.
 
+        Args:
+            obs: one observation or a batch; a recurrent network does not remember it.
+            action_mask: (A,) or (B, A) truths: which actions are allowed; None: all.
+
         Raises:
             SpaceError: an observation is not of the space.
-            OptionError: actions are not numbered.
+            OptionError: actions are not numbered; or the mask has another shape, or allows nothing.
         """
         if isinstance(self.actions, Gaussian):
             raise OptionError(
                 f"Actions in {self.actions.space} have densities, and no probabilities. Use policy.outputs(obs): the "
                 f"means and the logarithms of the standard deviations."
             )
-        outputs = self._masked(self.outputs(obs), action_mask)
+        outputs = self._masked("probabilities", self.outputs(obs), action_mask)
         return np.concatenate(self.actions.probabilities(np, outputs), axis=-1)
 
-    def _masked(self, outputs: np.ndarray, mask: Any) -> np.ndarray:
+    def _masked(self, owner: str, outputs: np.ndarray, mask: Any) -> np.ndarray:
         if mask is None:
             return outputs
+        if isinstance(self.actions, Gaussian):
+            rule = "must be None where actions are arrays: none of them can be told apart"
+            raise option_error(owner, "action_mask", rule, mask, "Leave it out.")
         found = np.asarray(mask, bool)
-        parts = [] if isinstance(self.actions, Gaussian) else self.actions.parts(found)
-        if found.shape != outputs.shape or not all(part.any(axis=-1).all() for part in parts) or not parts:
+        if found.shape != outputs.shape or not all(p.any(axis=-1).all() for p in self.actions.parts(found)):
             rule = f"must have shape {outputs.shape} and allow an action"
-            raise option_error("predict", "action_mask", rule, mask, "Use the info of the environment.")
+            raise option_error(owner, "action_mask", rule, mask, "Use the info of the environment.")
         return self.actions.masked(np, outputs, found)
 
     def _drawn(self, outputs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        luck: np.ndarray
         if isinstance(self.actions, Gaussian):
-            shape = (*outputs.shape[:-1], *self.actions.shape)
-            return self.actions.drawn(np, outputs, rng.standard_normal(shape).astype(np.float32))
-        found = [
-            policies.draw(chances, np.asarray(rng.random(chances.shape[:-1])))
-            for chances in self.actions.probabilities(np, outputs)
-        ]
-        return found[0] if self.actions.single else np.stack(found, axis=-1)
+            luck = rng.standard_normal((*outputs.shape[:-1], *self.actions.shape)).astype(np.float32)
+        else:
+            luck = rng.random((*outputs.shape[:-1], len(self.actions.sizes)))
+        return self.actions.drawn(np, outputs, luck)

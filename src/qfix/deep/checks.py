@@ -45,9 +45,7 @@ def check_numbers(prefix: str, named: Arrays, network: QNetwork | PolicyNetwork)
 
 
 def _check_actions(name: str, array: np.ndarray, network: QNetwork | PolicyNetwork) -> None:
-    if isinstance(network, QNetwork):
-        require_indices(name, array, network.n_actions)
-    elif isinstance(network.actions, Numbers):
+    if isinstance(network.actions, Numbers):
         for k, n in enumerate(network.actions.sizes):
             require_indices(name, array if network.actions.single else array[..., k], n)
 

@@ -50,8 +50,8 @@ class NetworkConfig(ABC):
     """Normalise layers; impala: the fully connected layer only."""
     normalize_observations: bool = False
     """Scale observations to mean 0 and variance 1 by what has been seen so far; frozen when the policy is evaluated."""
-    max_grad_norm: float = 10.0
-    """Longest gradient: longer ones are scaled down to it, all weights together."""
+    max_grad_norm: float | None = 10.0
+    """Longest gradient: longer ones are scaled down to it, all weights together; none for any."""
     reward_scale: float = 1.0
     """Factor on rewards before they are learned from; values are in these units."""
     reward_clip: float | None = None
@@ -76,7 +76,8 @@ class NetworkConfig(ABC):
         keep(self, "hidden", self._checked_hidden())
         for name in ("layer_norm", "normalize_observations"):
             require_choice(owner, name, getattr(self, name), (True, False))
-        require_positive(owner, "max_grad_norm", self.max_grad_norm, "Use max_grad_norm=10.")
+        if self.max_grad_norm is not None:
+            require_positive(owner, "max_grad_norm", self.max_grad_norm, "Use max_grad_norm=10.")
         require_positive(
             owner, "reward_scale", self.reward_scale, "Use reward_scale=0.1 where rewards are large."
         )

@@ -87,6 +87,12 @@ class Numbers:
         """(..., Aₖ) of each component."""
         return [xp.exp(policies.log_softmax(part)) for part in self.parts(outputs)]
 
+    def drawn(self, xp: Any, outputs: Array, u: Array) -> Array:
+        """(..., *shape) actions by uniform numbers (..., K)."""
+        parts = enumerate(self.probabilities(xp, outputs))
+        found = [policies.draw(chances, u[..., k]) for k, chances in parts]
+        return found[0] if self.single else xp.stack(found, axis=-1)
+
     def mode(self, xp: Any, outputs: Array) -> Array:
         """(..., *shape) the likeliest action, the first of several."""
         best = [xp.argmax(part, axis=-1) for part in self.parts(outputs)]

@@ -6,8 +6,8 @@
 v is the value before learning from the rollout. Where an episode was truncated v(s'_t) is that of its final
 observation, and so is it where the rollout ends; where it terminated γ_t is 0.
 
-Rewards may be divided by the standard deviation of R_t = r_t + γ R_{t-1}, all of it that was seen so far, this rollout
-included, and are then cut at ±10.
+Rewards may be divided by the standard deviation of R_t = r_t + γ R_{t-1}, of what was seen so far with this rollout
+(`qfix.deep.normaliser`), and are then cut at ±10.
 
 Sources: Schulman et al. (2016), High-dimensional continuous control using generalized advantage estimation; Engstrom et
 al. (2020), Implementation matters in deep policy gradients, section 3 (scaled rewards).
@@ -27,14 +27,11 @@ from qfix.deep.data import Steps
 from qfix.deep.layers import Weights
 from qfix.deep.learner import Learner, Rates, Setup
 from qfix.deep.minibatches import Rows
-from qfix.deep.normaliser import Moments, no_moments, seen
+from qfix.deep.normaliser import LARGEST, TINY, Moments, no_moments, seen
 from qfix.deep.orthogonal import orthogonal_start
 from qfix.deep.policy_report import PolicyReport
 
 Array = Any
-
-_LARGEST_REWARD = 10.0  # in standard deviations of the return
-_TINY = np.float32(1e-8)
 
 
 class Tally(NamedTuple):
@@ -137,7 +134,7 @@ def _scaled(setup: Setup, learner: Learner, steps: Steps) -> tuple[Learner, Arra
     running, totals = jax.lax.scan(step, learner.tally.running, (steps.reward, steps.ended))
     moments = seen(jnp, learner.tally.moments, totals.reshape((-1, 1)))
     variance = moments.squares[0] / moments.count
-    reward = jnp.clip(steps.reward / jnp.sqrt(variance + _TINY), -_LARGEST_REWARD, _LARGEST_REWARD)
+    reward = jnp.clip(steps.reward / jnp.sqrt(variance + TINY), -LARGEST, LARGEST)
     tally = learner.tally._replace(running=running, moments=moments)
     return learner._replace(tally=tally), reward
 
@@ -151,9 +148,10 @@ def counted(setup: Setup, learner: Learner, steps: Steps) -> Learner:
 
 
 def normalised_advantage(advantage: Array) -> Array:
-    """Advantages of a batch at mean 0 and standard deviation 1."""
-    centred = advantage - jnp.mean(advantage)
-    return centred / (jnp.std(advantage, ddof=min(1, advantage.size - 1)) + _TINY)
+    """Advantages of a batch at mean 0 and standard deviation 1; a single one as it is."""
+    if advantage.size == 1:
+        return advantage
+    return (advantage - jnp.mean(advantage)) / (jnp.std(advantage, ddof=1) + TINY)
 
 
 def learn(
@@ -163,7 +161,7 @@ def learn(
     surrogate: Callable[[Array], Array],
     rates: Rates,
     value_clip: float | None = None,
-    clip: tuple[float, float] = (0.0, 0.0),
+    clip: tuple[float, float] | None = None,
 ) -> tuple[Learner, PolicyReport]:
     """One step of gradient descent on L.
 
@@ -173,7 +171,8 @@ def learn(
         surrogate: from (B,) log-probabilities of the actions to the policy's loss of each.
         rates: of this moment.
         value_clip: how far a value may move from what it was and still be learned; None: as far as it likes.
-        clip: how far below and above 1 a ratio may lie before it counts as clipped; (0, 0): none does.
+        clip: how far below and above 1 a ratio of new to old probability may lie before it counts as clipped; None: a
+            learner of one step a rollout, whose policy is still the old one, so that there is nothing to tell of.
     """
     config: Any = setup.config
     network = setup.network
@@ -192,22 +191,26 @@ def learn(
 
     whole, (policy_loss, value_loss, entropy, log_prob), gradient = setup.gradient(loss, learner.params)
     learner, norm = setup.descend(learner, gradient, rates.learning_rate)
-    ratio = jnp.exp(log_prob - part.log_prob)
-    outside = (ratio < 1.0 - clip[0]) | (ratio > 1.0 + clip[1]) if any(clip) else jnp.zeros(1)
+    log_ratio = log_prob - part.log_prob
+    kl = clipped = jnp.full_like(whole, jnp.nan)
+    if clip is not None:
+        ratio = jnp.exp(log_ratio)
+        clipped = jnp.mean(((ratio < 1.0 - clip[0]) | (ratio > 1.0 + clip[1])).astype(whole.dtype))
+        kl = jnp.mean(surrogates.kl_k3(part.log_prob, log_prob))
     report = PolicyReport(
-        policy_loss,
-        value_loss,
-        entropy,
-        jnp.mean(surrogates.kl_k3(part.log_prob, log_prob)),
-        jnp.mean(outside.astype(whole.dtype)),
-        whole,
-        norm,
-        jnp.linalg.norm(gradient[network.policy_part]),
-        jnp.linalg.norm(gradient[network.value_part]),
-        jnp.exp(jnp.max(jnp.abs(log_prob - part.log_prob))),
-        jnp.zeros_like(whole),
-        jnp.mean(part.value),
-        jnp.ones_like(whole),
+        policy_loss=policy_loss,
+        value_loss=value_loss,
+        entropy=entropy,
+        approx_kl=kl,
+        clip_fraction=clipped,
+        loss=whole,
+        grad_norm=norm,
+        policy_grad_norm=jnp.linalg.norm(gradient[network.policy_part]),
+        value_grad_norm=jnp.linalg.norm(gradient[network.value_part]),
+        first_ratio=jnp.exp(jnp.max(jnp.abs(log_ratio))),
+        explained_variance=jnp.zeros_like(whole),
+        value_mean=jnp.zeros_like(whole),
+        gradient_steps=jnp.ones_like(whole),
     )
     return learner, report
 
@@ -215,4 +218,5 @@ def learn(
 def over_rollout(report: PolicyReport, whole: Experience) -> PolicyReport:
     """A report with what is said of a rollout as a whole."""
     explained = losses.explained_variance(whole.value, whole.target)
+    explained = jnp.where(jnp.isfinite(explained), explained, jnp.nan)  # of returns that are all the same
     return report._replace(explained_variance=explained, value_mean=jnp.mean(whole.value))

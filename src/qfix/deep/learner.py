@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from qfix.deep.config import NetworkConfig
-from qfix.deep.distributions import Actions, Numbers
+from qfix.deep.distributions import Actions
 from qfix.deep.layers import FORBIDDEN, Weights
 from qfix.deep.normaliser import Moments, no_moments, normalised, seen
 from qfix.deep.policy_network import PolicyNetwork
@@ -50,20 +49,26 @@ class Setup:
 
     @cached_property
     def optimiser(self) -> optax.GradientTransformation:
-        """Adam on gradients that are clipped by their norm; the caller multiplies by the learning rate.
+        """Of gradients that are clipped by their norm: Adam, or what `optimizer` says; the caller multiplies its step
+        by the learning rate.
 
-        Source: Kingma & Ba (2015), Adam: a method for stochastic optimization, with bias correction; Liu et al. (2020),
-        On the variance of the adaptive learning rate and beyond (RAdam); Hinton (2012), Neural networks for machine
-        learning, lecture 6e (RMSprop).
+        Adam, RAdam     m̂/(√v̂ + ε), m̂ and v̂ without the bias of their start at 0
+        RMSprop         g/√(v + ε), v starting at 1: first steps are short, as in TensorFlow
+
+        Source: Kingma & Ba (2015), Adam: a method for stochastic optimization; Liu et al. (2020), On the variance of
+        the adaptive learning rate and beyond (RAdam); Hinton (2012), Neural networks for machine learning, lecture 6e
+        (RMSprop).
         """
         kind = getattr(self.config, "optimizer", "adam")
         epsilon = self.config.adam_epsilon
         scale = {
             "adam": lambda: optax.scale_by_adam(eps=epsilon),
             "radam": lambda: optax.scale_by_radam(eps=epsilon),
-            "rmsprop": lambda: optax.scale_by_rms(decay=0.99, eps=epsilon),
+            "rmsprop": lambda: optax.scale_by_rms(decay=0.99, eps=epsilon, initial_scale=1.0),
         }[kind]()
-        return optax.chain(optax.clip_by_global_norm(self.config.max_grad_norm), scale)
+        longest = self.config.max_grad_norm
+        clip = optax.identity() if longest is None else optax.clip_by_global_norm(longest)
+        return optax.chain(clip, scale)
 
     def start(self, key: Array, with_target: bool, params: Array | None = None) -> Learner:
         """A learner that has learned nothing, by default from random weights."""
@@ -80,13 +85,11 @@ class Setup:
             jnp.int32(0),
         )
 
-    @cached_property
+    @property
     def actions(self) -> Actions:
         """What actions are, and how environments take them."""
-        if isinstance(self.network, PolicyNetwork):
-            return self.network.actions
-        n = self.network.n_actions
-        return Numbers((n,), gymnasium.spaces.Discrete(n))
+        found: Actions = self.network.actions
+        return found
 
     @property
     def n_told(self) -> int:

@@ -37,9 +37,12 @@ class Rows(NamedTuple):
             n_minibatches: parts of an epoch.
         """
         n_steps, n_envs = self.steps.reward.shape
-        shape = (1, n_envs) if self.setup.network.n_state else (n_steps, n_envs)
-        orders = shuffled(key, n_epochs, shape)
-        return orders.reshape((n_epochs * n_minibatches, shape[0] * shape[1] // n_minibatches))
+        if self.setup.network.n_state:  # few, which sorting orders more evenly
+            numbers = jnp.tile(jnp.arange(n_envs, dtype=jnp.int32), (n_epochs, 1))
+            orders = jax.random.permutation(key, numbers, axis=1, independent=True)
+        else:
+            orders = shuffled(key, n_epochs, n_steps * n_envs)
+        return orders.reshape((n_epochs * n_minibatches, -1))
 
     def take(self, values: Array, part: Array | None) -> Array:
         """(rows, ...) of values (T, N, ...); None: of all steps."""

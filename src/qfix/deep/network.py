@@ -18,9 +18,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+import gymnasium
 import numpy as np
 
 from qfix.core import policies
+from qfix.deep.distributions import Numbers
 from qfix.deep.layers import GRU, Array, Layout, Weights, gru, linear, relu
 from qfix.deep.observations import Input
 from qfix.deep.torsos import build_torso, choose_torso
@@ -66,6 +68,7 @@ class QNetwork:
     ) -> None:
         self.given = given
         self.n_actions = n_actions
+        self.actions = Numbers((n_actions,), gymnasium.spaces.Discrete(n_actions))
         self.torso = choose_torso(network, given)
         self.distribution = distribution
         self.dueling = dueling

@@ -1,5 +1,6 @@
 """Running mean and variance of observations, so that networks see numbers of one size.
 
+    n ← min(n, 2²²) and M ← M·min(n, 2²²)/n, then
     n' = n + N,   δ = mean(x) - μ,   μ' = μ + δ·N/n',   M' = M + Σ(x - mean(x))² + δ²·n·N/n'
     x̂ = clip((x - μ)/√(M/n + 1e-8), -10, 10)
 

@@ -14,9 +14,9 @@ from qfix.deep.data import Rollout
 from qfix.deep.distributions import actions_of
 from qfix.deep.layers import ACTIVATIONS
 from qfix.deep.observations import Input
-from qfix.deep.policy_network import PolicyNetwork
+from qfix.deep.policy_network import LOG_STD_RANGE, PolicyNetwork
 from qfix.errors import option_error
-from qfix.explore.options import require_choice, require_fraction, require_whole
+from qfix.explore.options import require_choice, require_whole
 from qfix.explore.schedules import is_number
 
 _AT_LEAST_0 = (
@@ -33,8 +33,8 @@ class PolicyConfig(NetworkConfig):
     """Environments stepped together."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of the fully connected layers; of a convolutional network only the last counts."""
-    max_grad_norm: float = 0.5
-    """Longest gradient: longer ones are scaled down to it, all weights together."""
+    max_grad_norm: float | None = 0.5
+    """Longest gradient: longer ones are scaled down to it, all weights together; none for any."""
     num_steps: int = 128
     """Steps of each environment in a rollout."""
     entropy_coefficient: float = 0.0
@@ -63,17 +63,22 @@ class PolicyConfig(NetworkConfig):
 
     def network_for(self, given: Input, space: gymnasium.Space[Any]) -> PolicyNetwork:
         """The network of policy and value."""
+        if not isinstance(space, gymnasium.spaces.Box):
+            for name in ("deviation", "log_std"):
+                if getattr(self, name) != getattr(PolicyConfig, name):
+                    rule = f"must be left out where actions are numbers: they lie in {space}"
+                    raise option_error(self.owner, name, rule, getattr(self, name), "Leave it out.")
         return PolicyNetwork(
             given,
             actions_of(self.owner, space, self.squashed),
             self.network,
             self.hidden,
-            self.layer_norm,
-            self.activation,
-            self.shared_torso,
-            self.deviation,
-            self.log_std,
-            self.gru,
+            normalised=self.layer_norm,
+            activation=self.activation,
+            shared=self.shared_torso,
+            deviation=self.deviation,
+            log_std=self.log_std,
+            gru=self.gru,
         )
 
     @property
@@ -86,8 +91,8 @@ class PolicyConfig(NetworkConfig):
         """Policies and how they change."""
         return policy_report
 
-    def check(self) -> None:
-        """Check the options of all learners of a policy, then the algorithm's own."""
+    def check_behaviour(self) -> None:
+        """Check the options of all learners of a policy."""
         owner = self.owner
         require_whole(owner, "num_steps", self.num_steps, 1, "Use num_steps=128.")
         require_whole(owner, "gru", self.gru, 0, "Use gru=64.")
@@ -99,17 +104,7 @@ class PolicyConfig(NetworkConfig):
             require_choice(owner, name, getattr(self, name), (True, False))
         require_choice(owner, "activation", self.activation, tuple(ACTIVATIONS))
         require_choice(owner, "deviation", self.deviation, ("free", "state"))
-        if not is_number(self.log_std) or not -20.0 <= self.log_std <= 2.0:
-            raise option_error(owner, "log_std", "must be in [-20, 2]", self.log_std, "Use log_std=0.")
-        self.check_own()
-
-    def check_own(self) -> None:
-        """Check the algorithm's own options.
-
-        Raises:
-            OptionError: names the option at fault.
-        """
-
-    def require_lambda(self, lambda_: float) -> None:
-        """Check λ of the advantages."""
-        require_fraction(self.owner, "lambda_", lambda_, "Use lambda_=0.95.")
+        low, high = LOG_STD_RANGE
+        if not is_number(self.log_std) or not low <= self.log_std <= high:
+            rule = f"must be in [{low:g}, {high:g}]"
+            raise option_error(owner, "log_std", rule, self.log_std, "Use log_std=0.")

@@ -26,6 +26,9 @@ from qfix.deep.torsos import build_torso, choose_torso
 
 Deviation = Literal["free", "state"]
 
+LOG_STD_RANGE = -20.0, 2.0
+"""Where the logarithm of a standard deviation begins, and where one that depends on the state stays."""
+
 _CRITIC = "critic."
 
 
@@ -93,9 +96,6 @@ class PolicyNetwork:
             self._critic, _ = _built(own, build, self.gru)
             self.layout.absorb(_CRITIC, own)
         self.layout.linear("value", self.n_features, 1)
-
-    log_std_range = -20.0, 2.0
-    """Of a deviation that depends on the state."""
 
     @property
     def n_actions(self) -> int:
@@ -174,7 +174,7 @@ class PolicyNetwork:
             return xp.concatenate([out, log_std], axis=-1)
         if isinstance(self.actions, Gaussian):
             d = self.actions.shape[0]
-            log_std = xp.clip(out[..., d:] + np.float32(self.log_std), *map(np.float32, self.log_std_range))
+            log_std = xp.clip(out[..., d:] + np.float32(self.log_std), *map(np.float32, LOG_STD_RANGE))
             return xp.concatenate([out[..., :d], log_std], axis=-1)
         return out
 

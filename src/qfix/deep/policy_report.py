@@ -9,51 +9,31 @@ import numpy as np
 
 Array = Any
 
-NAMES = (
-    "policy_loss",
-    "value_loss",
-    "entropy",
-    "approx_kl",
-    "clip_fraction",
-    "loss",
-    "grad_norm",
-    "policy_grad_norm",
-    "value_grad_norm",
-    "first_ratio",
-    "explained_variance",
-    "value_mean",
-    "gradient_steps",
-    "step_size",
-)
-"""In order, of the last update before a measurement:
-
-- means over the minibatches it looked at: the policy's loss, the mean squared error of the value, the policy's entropy
-  in nats, the estimate k3 of the divergence between the policy that made the rollout and the one that learns from it,
-  the share of ratios beyond the bounds, the whole loss, the norm of its gradient before it was clipped, and the norms
-  of the stretches of it that only the policy and only the value depend on
-- the largest ratio of the two policies' probabilities before the first gradient step: 1, or they disagree
-- the share of the variance of the returns that the values explain, and the mean value, both before learning
-- how many gradient steps there were: fewer than asked for where `target_kl` has ended the update
-- the learning rate
-"""
-
 
 class PolicyReport(NamedTuple):
-    """What the last update looked like: means over its gradient steps, each () float32."""
+    """What the last update looked like, each () float32: means over the minibatches it looked at, or as is said.
+
+    Not a number is what an algorithm has nothing to tell of: with one gradient step a rollout the policy that learns is
+    the one that acted.
+    """
 
     policy_loss: Array
-    value_loss: Array
-    entropy: Array
-    approx_kl: Array
-    clip_fraction: Array
+    value_loss: Array  # mean squared error of the values; of clipped ones with `value_clip`
+    entropy: Array  # of the policy, in nats
+    approx_kl: Array  # estimate k3 of KL(acted‖learns), in nats, at the last minibatch looked at
+    clip_fraction: Array  # share of ratios beyond the bounds
     loss: Array
     grad_norm: Array  # before it was clipped
-    policy_grad_norm: Array  # of what only the policy depends on
-    value_grad_norm: Array  # of what only the value depends on
-    first_ratio: Array  # largest ratio of new to old probability before the first gradient step
-    explained_variance: Array  # of the returns by the values
-    value_mean: Array
-    gradient_steps: Array  # how many there were
+    policy_grad_norm: Array  # of the stretch of it that only the policy depends on
+    value_grad_norm: Array  # of the stretch that only the value depends on
+    first_ratio: Array  # largest of ρ and 1/ρ before the first gradient step: 1, or the two policies disagree
+    explained_variance: Array  # share of the variance of the returns that the values explain, before learning
+    value_mean: Array  # before learning
+    gradient_steps: Array  # how many there were: fewer than asked for where `target_kl` has ended the update
+
+
+NAMES = (*PolicyReport._fields, "step_size")
+"""In order: the last update before a measurement, as its report says, and the learning rate."""
 
 
 def blank_report(size: int, dtype: Any = np.float32) -> PolicyReport:
@@ -62,7 +42,7 @@ def blank_report(size: int, dtype: Any = np.float32) -> PolicyReport:
 
 
 def measured(learner: Any, report: Any, largest_reward: float, gamma: float, rates: np.ndarray) -> np.ndarray:
-    """The values of `NAMES` now; NaN before the first gradient step.
+    """The numbers of a report and the learning rate now; NaN before the first gradient step.
 
     Args:
         learner, report: of the seed.
@@ -70,5 +50,5 @@ def measured(learner: Any, report: Any, largest_reward: float, gamma: float, rat
         rates: (3,) exploration, learning rate and beta now.
     """
     if int(learner.updates) == 0:
-        return np.full(len(NAMES), np.nan)
+        return np.full(len(report) + 1, np.nan)
     return np.array([*(float(x) for x in report), rates[1]])

@@ -71,13 +71,13 @@ class Config(PolicyConfig):
     target_kl: float | None = None
     """End an update where the policy has moved by 1.5 times this, in nats; none for never."""
 
-    def check_own(self) -> None:
+    def check(self) -> None:
         """Check the options of PPO."""
         owner = self.owner
         for name in ("num_minibatches", "num_epochs"):
             require_whole(owner, name, getattr(self, name), 1, f"Use {name}={getattr(Config, name)}.")
         check_minibatches(self)
-        self.require_lambda(self.lambda_)
+        require_fraction(owner, "lambda_", self.lambda_, "Use lambda_=0.95.")
         require_fraction(owner, "clip_low", self.clip_low, "Use clip_low=0.2.")
         require_positive(owner, "clip_high", self.clip_high, "Use clip_high=0.2.")
         require_choice(owner, "normalize_advantages", self.normalize_advantages, (True, False))
@@ -126,7 +126,7 @@ def update(
         clip = (config.clip_low, config.clip_high)
         after, told = learn(setup, before, batch, surrogate, rates, config.value_clip, clip)
         first = jnp.where(total.gradient_steps == 0, told.first_ratio, total.first_ratio)
-        total = jax.tree.map(jnp.add, total, told)._replace(first_ratio=first)
+        total = jax.tree.map(jnp.add, total, told)._replace(first_ratio=first, approx_kl=told.approx_kl)
         going = told.approx_kl <= limit
         if config.target_kl is not None:
             after = jax.tree.map(lambda new, old: jnp.where(going, new, old), after, before)
@@ -136,9 +136,11 @@ def update(
     going = None if config.target_kl is None else lambda carry: carry[2]
     carry = (learner, blank_report(0, learner.params.dtype), jnp.bool_(True))
     after, total, _ = each_part(parts, descend, carry, going)
-    made = (after.updates - learner.updates).astype(
-        total.loss.dtype
-    )  # one less than looked at if it was ended
     mean = jax.tree.map(lambda x: x / total.gradient_steps, total)
-    mean = mean._replace(first_ratio=total.first_ratio, gradient_steps=made)
-    return counted(setup, after, steps), over_rollout(mean, whole)
+    made = after.updates - learner.updates  # fewer than were looked at, where target_kl ended it
+    report = mean._replace(
+        first_ratio=total.first_ratio,
+        approx_kl=total.approx_kl,
+        gradient_steps=made.astype(total.loss.dtype),
+    )
+    return counted(setup, after, steps), over_rollout(report, whole)

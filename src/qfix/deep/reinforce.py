@@ -17,6 +17,7 @@ Source: Williams (1992), Simple statistical gradient-following algorithms; Sutto
 baseline).
 1. Steps are not weighed by γ^t, as everywhere in practice.
 2. A baseline that is the rollout's own mean depends on the action by one part in T·N; that is left.
+3. With `normalize_rewards` the running mean is of rewards as they were scaled at the time.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Config(PolicyConfig):
     baseline: Literal["none", "running_mean", "normalized_return", "learned"] = "learned"
     """What is subtracted from returns; it changes their variance, and not what is learned on average."""
 
-    def check_own(self) -> None:
+    def check(self) -> None:
         """Check the options of REINFORCE."""
         require_choice(self.owner, "baseline", self.baseline, BASELINES)
 

@@ -13,7 +13,8 @@ Sources: Haarnoja et al. (2018), Soft actor-critic: off-policy maximum entropy d
 al. (2018), Soft actor-critic algorithms and applications (α); Fujimoto et al. (2018), Addressing function approximation
 error in actor-critic methods (the lower of two values).
 1. One gradient of the sum of the losses and one step of Adam, in place of three: Adam scales each weight by itself, and
-   no loss reaches the weights of another.
+   no loss reaches the weights of another, unless `max_grad_norm` is given, which scales them all together. The policy
+   looks at the values before their step, and not after it.
 2. The first steps are drawn from the policy, which begins wide, and not uniformly.
 """
 
@@ -53,8 +54,8 @@ class Config(NetworkConfig):
     """Step size of the optimiser, such as 3e-4 or "Linear(1e-3, 0, 100_000)", over environment steps."""
     hidden: tuple[int, ...] = (256, 256)
     """Widths of the fully connected layers, of the policy and of each value."""
-    max_grad_norm: float = 1e6
-    """Longest gradient: longer ones are scaled down to it, all weights together."""
+    max_grad_norm: float | None = None
+    """Longest gradient: longer ones are scaled down to it, all weights together; none for any."""
     batch_size: int = 256
     """Steps drawn for a gradient step."""
     buffer_size: int = 300_000
@@ -110,7 +111,8 @@ class Config(NetworkConfig):
         """The network of policy and values."""
         if not isinstance(space, gymnasium.spaces.Box) or not Gaussian(space, squashed=True).is_bounded:
             raise SpaceError(
-                f"The action space of {self.owner} must be a Box with bounds. Got {space}. Use ppo, which takes any."
+                f"The action space of {self.owner} must be a Box with bounds. Got {space}. Use dqn for numbered "
+                f"actions, or ppo, which takes any."
             )
         return SoftNetwork(
             given, Gaussian(space, squashed=True), self.hidden, self.layer_norm, self.temperature
@@ -166,5 +168,15 @@ def update(
     _, (q, error, value_loss, policy_loss, log_prob), gradient = setup.gradient(loss, learner.params)
     learner, norm = setup.descend(learner, gradient, rates.learning_rate)
     moved = learner.target + jnp.float32(config.tau) * (learner.params - learner.target)
-    told = q[0].min(), q[0].max(), q[0].mean(), jnp.abs(error).mean(), value_loss, policy_loss
-    return learner._replace(target=moved), SoftReport(*told, -jnp.mean(log_prob), alpha, norm)
+    report = SoftReport(
+        q_min=q[0].min(),
+        q_max=q[0].max(),
+        q_mean=q[0].mean(),
+        td_error=jnp.abs(error).mean(),
+        value_loss=value_loss,
+        policy_loss=policy_loss,
+        entropy=-jnp.mean(log_prob),
+        temperature=alpha,
+        grad_norm=norm,
+    )
+    return learner._replace(target=moved), report

@@ -1,13 +1,12 @@
 """Random orders of the steps of a rollout, without sorting.
 
-A number i < T·N is a pair (l, r) = (i mod T, i div T), and each round moves one of the two by a random function of
-the other:
+With n = L·R the two factors that are nearest to each other, a number i < n is a pair (l, r) = (i mod L, i div L), and
+each round moves one of the two by a random function of the other:
 
-    l ← (l + F(r)) mod T,    then    r ← (r + F'(l)) mod N
+    l ← (l + F(r)) mod L,    then    r ← (r + F'(l)) mod R
 
 Each round can be undone, so that whatever the functions are, every step comes up exactly once. On a CPU this takes a
-hundredth of the time of `jax.random.permutation`, which sorts. T and N are the two factors of the number of steps that
-are nearest to each other, whatever the rollout's are: with N = 1 nothing but rotations would come up.
+hundredth of the time of `jax.random.permutation`, which sorts.
 
 Source: Black & Rogaway (2002), Ciphers with arbitrary finite domains, section 5 (the generalised Feistel network).
 1. Not every order can come up, and orders are not exactly equally likely; with 4 rounds each way a step's place is
@@ -29,15 +28,15 @@ Array = Any
 _ROUNDS = 4  # each way
 
 
-def shuffled(key: Array, times: int, shape: tuple[int, int]) -> Array:
-    """(times, T·N) int32: so many orders of the numbers below T·N.
+def shuffled(key: Array, times: int, n: int) -> Array:
+    """(times, n) int32: so many orders of the numbers below n.
 
     Args:
         key: where their randomness comes from.
         times: how many.
-        shape: (T, N).
+        n: numbers to order.
     """
-    n_left, n_right = _factors(shape[0] * shape[1])
+    n_left, n_right = _factors(n)
     bits = jax.random.bits(key, (times, _ROUNDS, n_left + n_right), jnp.uint32)
     by_right = (bits[..., :n_right] % np.uint32(n_left)).astype(jnp.int32)
     by_left = (bits[..., n_right:] % np.uint32(n_right)).astype(jnp.int32)

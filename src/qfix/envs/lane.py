@@ -175,10 +175,8 @@ class Lane(gymnasium.Env[Any, Any]):
             raise option_error("Lane", "render_mode", rule, render_mode, "Use 'rgb_array'.")
         self.rules = LaneRules(speed, half_width, max_curvature)
         self.render_mode = render_mode
-        self.observation_space = gymnasium.spaces.Box(
-            self.rules.observation_space.low, self.rules.observation_space.high
-        )
-        self.action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,))
+        self.observation_space = self.rules.observation_space
+        self.action_space = self.rules.action_space
         self.state: LaneState | None = None
         self._trail: deque[tuple[float, float]] = deque(maxlen=TRAIL_STEPS)
 

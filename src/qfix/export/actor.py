@@ -16,6 +16,7 @@ import numpy as np
 
 from qfix.deep.actor_policy import ActorPolicy
 from qfix.deep.distributions import Gaussian, Numbers
+from qfix.deep.policy_network import LOG_STD_RANGE
 from qfix.export import network
 from qfix.export.graph import Graph
 from qfix.export.network import as_input as as_input
@@ -75,7 +76,7 @@ def draw(graph: Graph, policy: ActorPolicy, space: gymnasium.Space[Any]) -> str:
     at = (graph.constant("head.weight", weight), graph.constant("head.bias", bias))
     x = graph.add("Gemm", x, *at)
     if isinstance(actions, Gaussian) and "log_std" not in w:
-        low, high = policy.network.log_std_range
+        low, high = LOG_STD_RANGE
         least = np.repeat(np.array([-np.inf, low], np.float32), actions.shape[0])
         most = np.repeat(np.array([np.inf, high], np.float32), actions.shape[0])
         x = graph.add("Max", x, graph.constant("outputs.least", least))
