@@ -101,7 +101,7 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(algorithm, driver):
     state, whole = trainer.advance(trainer.start(), TOTAL)
     end = copied(trainer.pack(state))
     assert trainer.steps_done(state) == [TOTAL, TOTAL]
-    assert leaves(end, "1.learner.updates" if driver == "device" else "1.mind.learner.updates") > 10
+    assert leaves(end, "1.learner.updates" if driver == "device" else "1.compiled.learner.updates") > 10
 
     # in parts
     parts, packs, kept = [], [], {}
@@ -169,7 +169,7 @@ def test_device_and_host_learn_the_same(algorithm):
                 np.testing.assert_array_equal(mine, other.reshape(mine.shape), err_msg=name)
             else:  # what is rounded in an action goes on into all that follows
                 np.testing.assert_allclose(mine, other.reshape(mine.shape), 1e-3, 1e-3, err_msg=name)
-        mine, other = packed[f"{seed}.learner.params"], live_packed[f"{seed}.mind.learner.params"]
+        mine, other = packed[f"{seed}.learner.params"], live_packed[f"{seed}.compiled.learner.params"]
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-5)
         started = device.pack(device.start())[f"{seed}.learner.params"]
         assert np.abs(mine - started).max() > 0.1  # it has moved

@@ -244,7 +244,7 @@ def test_an_action_that_is_no_number_ends_the_seed_with_the_reason():
     trainer = trainer_of("ppo", lambda: made, "host", (3,), **(OPTIONS["ppo"] | {"num_envs": 1}))
     state = trainer.start()
     arrays = trainer.pack(state)
-    arrays["0.mind.learner.params"] = np.full_like(arrays["0.mind.learner.params"], np.nan)
+    arrays["0.compiled.learner.params"] = np.full_like(arrays["0.compiled.learner.params"], np.nan)
     state = trainer.unpack(arrays)
     with pytest.raises(
         EnvironmentFault, match=r"its action would be .*nan.*training has diverged\. Use a lower"

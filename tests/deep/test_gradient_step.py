@@ -138,7 +138,7 @@ def test_pqn_descends_as_pytorch_does():
         "reward": rng.normal(size=(T, N)),
         "discount": gamma * (1.0 - terminated),
         "ended": terminated | truncated,
-        "value": rng.normal(size=(T, N, A)),
+        "extras": rng.normal(size=(T, N, A)),
         "value_final": np.where(truncated, 2.5, 0.0),
         "value_last": rng.normal(size=N),
     }
@@ -147,7 +147,7 @@ def test_pqn_descends_as_pytorch_does():
     for n in range(N):
         for t in reversed(range(T)):
             last = t == T - 1
-            v = steps["value_last"][n] if last else steps["value"][t + 1, n].max()
+            v = steps["value_last"][n] if last else steps["extras"][t + 1, n].max()
             if truncated[t, n]:
                 v = 2.5
             whole = last or steps["ended"][t, n]

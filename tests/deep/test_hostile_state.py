@@ -87,8 +87,8 @@ def test_damage_is_refused_or_trains(case, driver):
 @pytest.mark.parametrize(("case", "driver"), MOST)
 def test_counters(case, driver):
     trainer, arrays = packed(case, driver)
-    mind = "" if driver == "device" else "mind."
-    for name in (f"0.{mind}learner.updates", f"0.{mind}learner.optimiser.1.count"):
+    part = "" if driver == "device" else "compiled."
+    for name in (f"0.{part}learner.updates", f"0.{part}learner.optimiser.1.count"):
         refused(trainer, changed(arrays, name, 0, -1), name, "must be at least 0")
     worlds = "0.worlds" if driver == "device" else "0.held"
     for name in ("episode", "steps"):
@@ -152,7 +152,7 @@ def test_priorities_where_no_steps_are():
 
 def test_where_environments_stand():
     trainer, arrays = packed("n_step", "host")
-    refused(trainer, changed(arrays, "0.mind.action", 0, 4), "0.mind.action", "must be below 4")
+    refused(trainer, changed(arrays, "0.compiled.action", 0, 4), "0.compiled.action", "must be below 4")
     for k in range(3):
         none = np.zeros(0, np.uint8)
         over = changed(arrays, f"0.world.{k}.running", 0, False) | {f"0.world.{k}.actions": none}
@@ -166,7 +166,7 @@ def test_where_environments_stand():
 def test_actions_that_are_arrays():
     """Numbers below those of their component; of a Box, such that lie in it."""
     trainer, arrays = packed("multi", "host", 50)
-    name = "0.mind.action"
+    name = "0.compiled.action"
     assert arrays[name].shape == (3, 2)
     refused(trainer, changed(arrays, name, 0, 3), name, "must be below 3")
     refused(trainer, changed(arrays, name, 1, 4), name, "must be below 4")

@@ -109,7 +109,7 @@ def test_each_frame_kept_once_is_both_observations_of_each_step(where, tmp_path,
     one, _ = frames.advance(frames.start(), 180)
     other, _ = pairs.advance(pairs.start(), 180)
     packed, expected = frames.pack(one), pairs.pack(other)
-    assert packed["0.mind.learner.updates"] > 20
+    assert packed["0.compiled.learner.updates"] > 20
     assert_same(learned(packed), learned(expected))
     for name in ("reward", "action", "terminated", "ended", "priorities", "position"):
         np.testing.assert_array_equal(packed[f"0.memory.{name}"], expected[f"0.memory.{name}"])
@@ -296,8 +296,8 @@ def test_device_and_host_learn_the_same_from_images():
     assert device.network.torso == "nature"
     one, _ = device.advance(device.start(), 60)
     other, _ = host.advance(host.start(), 60)
-    mine, expected = device.pack(one)["0.learner.params"], host.pack(other)["0.mind.learner.params"]
-    assert np.abs(expected - host.pack(host.start())["0.mind.learner.params"]).max() > 1e-3
+    mine, expected = device.pack(one)["0.learner.params"], host.pack(other)["0.compiled.learner.params"]
+    assert np.abs(expected - host.pack(host.start())["0.compiled.learner.params"]).max() > 1e-3
     np.testing.assert_allclose(mine, expected, rtol=1e-3, atol=1e-4)
     policy = host.policy(other)
     image = np.asarray(jax.device_get(Slides()._picture(4)))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from deep.running import shared_trainer
 from qfix.deep import normaliser
-from qfix.deep.normaliser import no_moments, normalised, seen
+from qfix.deep.normaliser import no_moments, normalised, updated_moments
 
 X = np.random.default_rng(0).normal([3.0, -200.0, 0.0], [0.1, 40.0, 5.0], (60, 3)).astype(np.float32)
 
@@ -18,7 +18,7 @@ X = np.random.default_rng(0).normal([3.0, -200.0, 0.0], [0.1, 40.0, 5.0], (60, 3
 def test_moments_are_those_of_everything_seen_in_whatever_batches(cuts):
     moments = no_moments(3)
     for part in np.split(X, sorted(set(cuts))):
-        moments = seen(np, moments, part)
+        moments = updated_moments(np, moments, part)
     assert moments.count == 60
     np.testing.assert_allclose(moments.mean, X.mean(axis=0), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(moments.squares / 60, X.var(axis=0), rtol=1e-3)
@@ -30,7 +30,7 @@ def test_beyond_the_most_that_counts_old_observations_weigh_less(xp, monkeypatch
     monkeypatch.setattr(normaliser, "_MOST", np.float32(20))
     moments, weights, known = no_moments(3), np.zeros(0), np.zeros((0, 3))
     for part in np.split(X.astype(np.float64), (15, 40)):
-        moments = seen(xp, moments, xp.asarray(part, xp.float32))
+        moments = updated_moments(xp, moments, xp.asarray(part, xp.float32))
         if weights.sum() > 20:
             weights *= 20 / weights.sum()
         weights, known = np.append(weights, np.ones(len(part))), np.append(known, part, axis=0)
@@ -44,7 +44,9 @@ def test_beyond_the_most_that_counts_old_observations_weigh_less(xp, monkeypatch
 @pytest.mark.parametrize("xp", [np, jnp], ids=["numpy", "jax"])
 def test_normalised_by_hand(xp):
     """Of 1 and 5, and of 0 and 0: mean 3 and 0, deviation 2 and (floored) 1e-4; ten deviations are the most."""
-    moments = seen(xp, seen(xp, no_moments(2), xp.asarray([[1.0, 0.0]])), xp.asarray([[5.0, 0.0]]))
+    moments = updated_moments(
+        xp, updated_moments(xp, no_moments(2), xp.asarray([[1.0, 0.0]])), xp.asarray([[5.0, 0.0]])
+    )
     x = xp.asarray([[4.0, 0.0], [100.0, 1.0], [-100.0, -1.0]])
     np.testing.assert_allclose(normalised(xp, moments, x), [[0.5, 0], [10, 10], [-10, -10]], atol=1e-6)
     np.testing.assert_array_equal(normalised(xp, no_moments(2), x), x)

@@ -76,7 +76,7 @@ def rollout(setup, learner, seed=3):
         "reward": 3 * rng.normal(size=(T, N)),
         "discount": GAMMA * (1.0 - terminated),
         "ended": terminated | truncated,
-        "value": np.asarray(log_prob)[..., None],
+        "extras": np.asarray(log_prob)[..., None],
         "value_final": np.where(truncated, rng.normal(size=(T, N)), 0.0),
         "value_last": rng.normal(size=N),
     }
@@ -185,7 +185,7 @@ def test_ppo_steps_as_stable_baselines_does(case, value_clip):
     obs, action, old_log_prob = (
         as_torch(given["obs"]),
         as_torch(given["action"]),
-        as_torch(given["value"])[:, 0],
+        as_torch(given["extras"])[:, 0],
     )
     old_values = torch_both(arrays, obs, setup.config.shared_torso)[1].detach()
     advantages, returns = sb3_advantages(old_values.numpy().reshape(T, N), given, LAMBDA)
@@ -336,7 +336,7 @@ def test_an_update_ends_where_the_policy_has_moved_far_enough():
     learner = doubled(ppo.init(free, KEY))
     steps, _ = rollout(free, learner)
     fresh = free.network.outputs(jnp, free.weights(learner.params), steps.obs)
-    steps = steps._replace(value=free.network.actions.log_prob(fresh, steps.action)[..., None])
+    steps = steps._replace(extras=free.network.actions.log_prob(fresh, steps.action)[..., None])
 
     def updated(**more):
         setup = setup_of("ppo", **options | more)

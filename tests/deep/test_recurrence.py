@@ -387,7 +387,7 @@ def test_a_memory_keeps_the_states_that_the_network_had(driver):
         x[: 3 * n].reshape(n, 3, -1) for x in (states, kept[prefix + "obs"], kept[prefix + "ended"])
     )
     net = trainer.network
-    name = "0.learner.params" if driver == "device" else "0.mind.learner.params"
+    name = "0.learner.params" if driver == "device" else "0.compiled.learner.params"
     w = Weights(net.layout.split(kept[name]), net.layout)
     now = np.zeros((3, 5), np.float32)
     for t in range(n):

@@ -19,7 +19,7 @@ from qfix.deep.distributions import actions_of
 from qfix.deep.experience import experience_of, judged, start_policy
 from qfix.deep.layers import Weights
 from qfix.deep.learner import Rates, Setup
-from qfix.deep.minibatches import Rows
+from qfix.deep.minibatches import Minibatches
 from qfix.deep.observations import Input
 from qfix.deep.policy_network import PolicyNetwork
 
@@ -62,7 +62,7 @@ def rollout(setup):
         "reward": 3 * rng.normal(size=(T, N)),
         "discount": GAMMA * (1.0 - terminated),
         "ended": terminated | truncated,
-        "value": np.log(rng.uniform(0.2, 0.6, (T, N, 1))),
+        "extras": np.log(rng.uniform(0.2, 0.6, (T, N, 1))),
         "value_final": np.where(truncated, rng.normal(size=(T, N)), 0.0),
         "value_last": rng.normal(size=N),
         "state": 0.5 * rng.normal(size=(N, setup.network.n_state)),
@@ -168,12 +168,12 @@ def test_an_update_of_ppo_is_pytorch_s(minibatches, shared):
     optimiser = torch.optim.Adam(module.parameters(), lr=RATE, eps=1e-5)
     advantages, returns = advantages_of(module, given)
     told = []
-    for part in np.array(Rows(setup, steps).parts(KEY, 2, minibatches)):
+    for part in np.array(Minibatches(setup, steps).parts(KEY, 2, minibatches)):
         assert len(part) == N // minibatches
         logits, values = module(given, torch.tensor(part))
         chances = torch.distributions.Categorical(logits=logits)
         log_prob = chances.log_prob(torch.tensor(given["action"][:, part]))
-        ratio = torch.exp(log_prob - torch.tensor(given["value"][:, part, 0]))
+        ratio = torch.exp(log_prob - torch.tensor(given["extras"][:, part, 0]))
         advantage = advantages[:, part]
         advantage = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
         policy_loss = -torch.min(advantage * ratio, advantage * ratio.clamp(0.8, 1.2)).mean()
@@ -219,7 +219,7 @@ def test_a_rollout_is_judged_from_where_it_began(shared):
     learner, network = learner_of(setup), setup.network
     steps, given = rollout(setup)
     w = setup.weights(learner.params)
-    logits, values = judged(Rows(setup, steps), w, None)
+    logits, values = judged(Minibatches(setup, steps), w, None)
     with torch.no_grad():
         wanted = module_of(setup, learner)(given, torch.arange(N))
     np.testing.assert_allclose(logits, wanted[0].reshape(T * N, A), atol=1e-12)
@@ -274,7 +274,7 @@ def test_parts_are_what_only_policy_and_only_value_depend_on(shared):
     steps, _ = rollout(setup)
 
     def total(vector, k):
-        return (judged(Rows(setup, steps), setup.weights(vector), None)[k] ** 2).sum()
+        return (judged(Minibatches(setup, steps), setup.weights(vector), None)[k] ** 2).sum()
 
     of_policy, of_value = (np.asarray(jax.grad(total)(learner.params, k)) for k in (0, 1))
     assert (of_value[network.policy_part] == 0).all()

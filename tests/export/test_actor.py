@@ -8,7 +8,7 @@ import qfix
 from export.running import opened
 from qfix.deep.actor_policy import ActorPolicy
 from qfix.deep.distributions import actions_of
-from qfix.deep.normaliser import no_moments, seen
+from qfix.deep.normaliser import no_moments, updated_moments
 from qfix.deep.observations import codec_for
 from qfix.deep.policy_network import PolicyNetwork
 from qfix.errors import FolderError
@@ -75,7 +75,9 @@ def test_observations_of_other_kinds(space, activation, shared, tmp_path):
 
 
 def test_normalised_observations_and_arrays_by_name(tmp_path):
-    moments = seen(np, no_moments(6), np.random.default_rng(0).normal(3.0, 2.0, (50, 6)).astype(np.float32))
+    moments = updated_moments(
+        np, no_moments(6), np.random.default_rng(0).normal(3.0, 2.0, (50, 6)).astype(np.float32)
+    )
     policy = actor(BOX, ACTIONS["box"][0], moments)
     check(policy, BOX, tmp_path / "policy.onnx")
     found = np.load(to_weights(policy, tmp_path / "policy.npz"))

@@ -6,7 +6,7 @@ import pytest
 from gymnasium import spaces
 
 from export.running import answers, network_policy, opened
-from qfix.deep.normaliser import no_moments, seen
+from qfix.deep.normaliser import no_moments, updated_moments
 from qfix.deep.observations import codec_for
 from qfix.export import to_onnx
 from qfix.export.agreement import bounded
@@ -107,7 +107,7 @@ def test_observations_are_normalised_and_cut(tmp_path):
     rng = np.random.default_rng(3)
     spread = [1, 2, 40, 0.003, 0, 9]
     given = rng.normal([0, 5, -900, 0.01, 3, 2], spread, (50, 6)).astype(np.float32)
-    moments = seen(np, no_moments(6), given)
+    moments = updated_moments(np, no_moments(6), given)
     policy = network_policy(BOX, moments=moments)
     to_onnx(policy, tmp_path / "policy.onnx")
     near = moments.mean + rng.normal(0.0, 1.0, (20, 6)) * spread

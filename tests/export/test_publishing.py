@@ -47,10 +47,12 @@ def test_the_same_policy_gives_the_same_file(tmp_path):
 
 def test_a_model_that_does_something_else_is_not_published(tmp_path, monkeypatch):
     """Here its observations are cut too early."""
-    from qfix.deep.normaliser import no_moments, seen
+    from qfix.deep.normaliser import no_moments, updated_moments
 
     rng = np.random.default_rng(1)
-    policy = network_policy(BOX, moments=seen(np, no_moments(4), rng.normal(7.0, 3.0, (50, 4)).astype("f4")))
+    policy = network_policy(
+        BOX, moments=updated_moments(np, no_moments(4), rng.normal(7.0, 3.0, (50, 4)).astype("f4"))
+    )
     monkeypatch.setattr(network, "LARGEST", np.float32(9.0))
     with pytest.raises(FolderError, match=r"policy.onnx was not written: .* differ"):
         to_onnx(policy, tmp_path / "policy.onnx")
@@ -179,10 +181,12 @@ def test_both_kinds_of_files_hold_the_same_arrays(tmp_path):
 
 
 def test_what_normalises_goes_with_the_weights(tmp_path):
-    from qfix.deep.normaliser import no_moments, seen
+    from qfix.deep.normaliser import no_moments, updated_moments
 
     given = np.array([[1.0, 0.0, 4.0, 2.0], [3.0, 0.0, 8.0, 3.0]], np.float32)
-    policy = network_policy(BOX, moments=seen(np, no_moments(4), given), distribution="iqn", atoms=4)
+    policy = network_policy(
+        BOX, moments=updated_moments(np, no_moments(4), given), distribution="iqn", atoms=4
+    )
     w = np.load(to_weights(policy, tmp_path / "a.npz"))
     assert w["normaliser.mean"].tolist() == [2.0, 0.0, 6.0, 2.5]
     assert w["normaliser.deviation"] == pytest.approx([1.0, 1e-4, 2.0, 0.5])

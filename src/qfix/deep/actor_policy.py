@@ -62,7 +62,7 @@ class ActorPolicy(LearnedPolicy):
             SpaceError: an observation is not of the space.
             OptionError: it remembers another number of episodes.
         """
-        found = self.network.value(np, self._weights, *self._seen(obs))
+        found = self.network.value(np, self._weights, *self._prepared(obs))
         return found if self.is_batch(obs) else float(found[0])
 
     def ranked_values(self, obs: Any) -> np.ndarray:

@@ -119,11 +119,11 @@ class Steps(NamedTuple):
     """A rollout: T steps of N environments."""
 
     obs: Array  # (T, N, *shape) as they are kept
-    action: Array  # (T, N) int32
+    action: Array  # (T, N, ...) int32 numbers or float32 arrays
     reward: Array  # (T, N) as it is learned from
     discount: Array  # (T, N) gamma * (1 - terminated)
     ended: Array  # (T, N) bool: the episode ended with the step
-    value: Array  # (T, N, A) what the actions were chosen by
+    extras: Array  # (T, N, A) values that the actions were chosen by; of a policy (T, N, 1) their log-probabilities
     value_final: Array  # (T, N) value of the final observation of an episode that was truncated; else 0
     value_last: Array  # (N,) value of what follows the last step
     mask: Array | None  # (T, N, A) actions that were allowed; None: all

@@ -26,8 +26,8 @@ from qfix.core import losses, returns, surrogates
 from qfix.deep.data import Steps
 from qfix.deep.layers import Weights
 from qfix.deep.learner import Learner, Rates, Setup
-from qfix.deep.minibatches import Rows
-from qfix.deep.normaliser import LARGEST, TINY, Moments, no_moments, seen
+from qfix.deep.minibatches import Minibatches
+from qfix.deep.normaliser import LARGEST, TINY, Moments, no_moments, updated_moments
 from qfix.deep.orthogonal import orthogonal_start
 from qfix.deep.policy_report import PolicyReport
 
@@ -46,7 +46,7 @@ class Tally(NamedTuple):
 class Experience(NamedTuple):
     """A rollout, or a part of it, one row a step: step t of environment n of all is the row t·N + n."""
 
-    rollout: Rows  # all of it, observations as the network takes them
+    rollout: Minibatches  # all of it, observations as the network takes them
     part: Array | None  # of the rollout; None: all
     action: Array  # (rows, ...)
     mask: Array | None  # (rows, A) actions that were allowed; None: all
@@ -87,7 +87,7 @@ def experience_of(setup: Setup, learner: Learner, steps: Steps, lambda_: float) 
 
     The learner's view of observations is still the one that made the rollout: see `counted`.
     """
-    rollout = Rows(setup, steps._replace(obs=setup.view(learner, steps.obs)))
+    rollout = Minibatches(setup, steps._replace(obs=setup.view(learner, steps.obs)))
     rows = steps.reward.size
     _, value = judged(rollout, setup.weights(learner.params), None)
     value = value.reshape(steps.reward.shape)
@@ -100,7 +100,7 @@ def experience_of(setup: Setup, learner: Learner, steps: Steps, lambda_: float) 
         None,
         rollout.take(steps.action, None),
         None if steps.mask is None else rollout.take(steps.mask, None),
-        steps.value.reshape(rows),
+        steps.extras.reshape(rows),
         value.reshape(rows),
         advantage.reshape(rows),
         (advantage + value).reshape(rows),
@@ -108,7 +108,7 @@ def experience_of(setup: Setup, learner: Learner, steps: Steps, lambda_: float) 
     return learner, found
 
 
-def judged(rollout: Rows, w: Weights, part: Array | None) -> tuple[Array, Array]:
+def judged(rollout: Minibatches, w: Weights, part: Array | None) -> tuple[Array, Array]:
     """(rows, n) outputs of the policy and (rows,) values by some weights, in a part of a rollout.
 
     Those of a recurrent network are seen from the states that the rollout began with.
@@ -132,7 +132,7 @@ def _scaled(setup: Setup, learner: Learner, steps: Steps) -> tuple[Learner, Arra
         return jnp.where(ended, 0.0, total), total
 
     running, totals = jax.lax.scan(step, learner.tally.running, (steps.reward, steps.ended))
-    moments = seen(jnp, learner.tally.moments, totals.reshape((-1, 1)))
+    moments = updated_moments(jnp, learner.tally.moments, totals.reshape((-1, 1)))
     variance = moments.squares[0] / moments.count
     reward = jnp.clip(steps.reward / jnp.sqrt(variance + TINY), -LARGEST, LARGEST)
     tally = learner.tally._replace(running=running, moments=moments)
@@ -144,7 +144,7 @@ def counted(setup: Setup, learner: Learner, steps: Steps) -> Learner:
     if not setup.config.normalize_observations:
         return learner
     rows = steps.obs.reshape((steps.reward.size, -1))
-    return learner._replace(moments=seen(jnp, learner.moments, rows))
+    return learner._replace(moments=updated_moments(jnp, learner.moments, rows))
 
 
 def normalised_advantage(advantage: Array) -> Array:

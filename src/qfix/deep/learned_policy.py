@@ -77,12 +77,12 @@ class LearnedPolicy(ABC):
             SpaceError: an observation is not of the space.
             OptionError: it remembers another number of episodes.
         """
-        found, _ = self._said(*self._seen(obs))
+        found, _ = self._said(*self._prepared(obs))
         return found if self.is_batch(obs) else found[0]
 
     def observe(self, obs: Any) -> np.ndarray:
         """`look`, and remember what was seen."""
-        found, memory = self._said(*self._seen(obs))
+        found, memory = self._said(*self._prepared(obs))
         batch = self.is_batch(obs)
         self.memory = memory if batch else memory[0]
         return found if batch else found[0]
@@ -97,7 +97,7 @@ class LearnedPolicy(ABC):
             return isinstance(obs, list)
         return np.ndim(obs) == len(self.observation_space.shape or ()) + 1
 
-    def _seen(self, obs: Any) -> tuple[np.ndarray, np.ndarray]:
+    def _prepared(self, obs: Any) -> tuple[np.ndarray, np.ndarray]:
         """(B, *shape) observations as the network takes them, and the memory (B, H) from which they are seen."""
         given, batch = self.network.given, self.is_batch(obs)
         rows = [self._kept(one) for one in obs] if batch else [self._kept(obs)]

@@ -15,7 +15,7 @@ import optax
 from qfix.deep.config import NetworkConfig
 from qfix.deep.distributions import Actions
 from qfix.deep.layers import FORBIDDEN, Weights
-from qfix.deep.normaliser import Moments, no_moments, normalised, seen
+from qfix.deep.normaliser import Moments, no_moments, normalised, updated_moments
 from qfix.deep.policy_network import PolicyNetwork
 
 Array = Any
@@ -92,15 +92,15 @@ class Setup:
         return found
 
     @property
-    def n_told(self) -> int:
+    def n_extras(self) -> int:
         """Numbers that acting gives beside an action: its log-probability, or the values of all."""
         return 1 if isinstance(self.network, PolicyNetwork) else self.network.n_actions
 
-    def seen(self, learner: Learner, observation: Array) -> Learner:
+    def with_observations(self, learner: Learner, observation: Array) -> Learner:
         """A learner that has seen a batch of observations (N, *shape)."""
         if not self.config.normalize_observations or self.config.moments_by_rollout:
             return learner
-        return learner._replace(moments=seen(jnp, learner.moments, observation))
+        return learner._replace(moments=updated_moments(jnp, learner.moments, observation))
 
     def view(self, learner: Learner, observation: Array) -> Array:
         """Observations as the network is given them."""

@@ -18,7 +18,7 @@ from qfix.explore.options import require_divisor
 Array = Any
 
 
-class Rows(NamedTuple):
+class Minibatches(NamedTuple):
     """A rollout of T steps of N environments, to be taken by parts.
 
     A part is (size,) int32: numbers of steps t·N + n or, of a recurrent network, of environments. What is taken has one
@@ -89,7 +89,7 @@ def each_part(
     """What learning from every part in turn makes of a carry.
 
     Args:
-        parts: (K, size) as `Rows.parts` gives them.
+        parts: (K, size) as `Minibatches.parts` gives them.
         learn: from the carry and a part to the next carry.
         carry: to begin with.
         going: of the carry: whether to go on, asked before each part; by default always.

@@ -37,7 +37,7 @@ def no_moments(size: int) -> Moments:
     return Moments(np.zeros((), np.float32), np.zeros(size, np.float32), np.zeros(size, np.float32))
 
 
-def seen(xp: Any, moments: Moments, x: Array) -> Moments:
+def updated_moments(xp: Any, moments: Moments, x: Array) -> Moments:
     """After a batch (N, size)."""
     n = np.float32(x.shape[0])
     before = xp.minimum(moments.count, _MOST)

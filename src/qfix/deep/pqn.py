@@ -26,7 +26,7 @@ from qfix.deep.data import Rollout, Steps
 from qfix.deep.layers import Weights
 from qfix.deep.learner import Learner, Rates, Setup, allowed_q
 from qfix.deep.measure import Report, blank_report
-from qfix.deep.minibatches import Rows, check_minibatches, each_part
+from qfix.deep.minibatches import Minibatches, check_minibatches, each_part
 from qfix.explore.options import require_choice, require_fraction, require_whole
 
 Array = Any
@@ -89,11 +89,11 @@ def update(setup: Setup, learner: Learner, steps: Steps, rates: Rates, key: Arra
         key: to shuffle.
     """
     config: Any = setup.config
-    best = jnp.max(allowed_q(steps.value, steps.mask), axis=-1)  # (T, N)
+    best = jnp.max(allowed_q(steps.extras, steps.mask), axis=-1)  # (T, N)
     following = jnp.concatenate([best[1:], steps.value_last[None]])
     value_next = jnp.where(steps.ended, steps.value_final, following)
     targets = returns.lambda_returns(steps.reward, steps.discount, value_next, ~steps.ended, config.lambda_)
-    rollout = Rows(setup, steps._replace(obs=setup.view(learner, steps.obs)))
+    rollout = Minibatches(setup, steps._replace(obs=setup.view(learner, steps.obs)))
 
     def descend(carry: tuple[Learner, Report], part: Array) -> tuple[Learner, Report]:
         learner, _ = carry

@@ -69,7 +69,7 @@ class _HostArrays(NamedTuple):
     """What of a seed on the host is plain arrays."""
 
     words: np.ndarray
-    mind: Any
+    compiled: Any
     held: Held
 
 
@@ -368,7 +368,7 @@ class DeepTrainer:
         if isinstance(seed, Carry):
             return seed, None, []
         assert self._host is not None
-        tree = _HostArrays(seed.words, self._host.bundle.seen(seed.mind), seed.held)
+        tree = _HostArrays(seed.words, self._host.bundle.as_numpy(seed.compiled), seed.held)
         return tree, seed.memory, seed.worlds
 
     def _check_progress(self, arrays: dict[str, np.ndarray], i: int, state: State) -> None:
@@ -389,8 +389,8 @@ class DeepTrainer:
             return jax.tree.map(jnp.array, kept)
         assert self._host is not None
         held = Held(*(np.array(x) for x in kept.held))
-        mind = self._host.wrapped(jax.tree.map(jnp.array, kept.mind))
-        return HostState(own.words, mind, held, own.memory, own.worlds)
+        compiled = self._host.wrapped(jax.tree.map(jnp.array, kept.compiled))
+        return HostState(own.words, compiled, held, own.memory, own.worlds)
 
     def _unpack_world(
         self, arrays: dict[str, np.ndarray], i: int, k: int, world: Any, seed: HostState
@@ -420,8 +420,8 @@ class DeepTrainer:
         if isinstance(seed, Carry):
             return seed.learner, seed.report
         assert self._host is not None
-        mind = self._host.bundle.seen(seed.mind)
-        return mind.learner, mind.report
+        compiled = self._host.bundle.as_numpy(seed.compiled)
+        return compiled.learner, compiled.report
 
     def policy(self, state: State, seed: int = 0) -> NetworkPolicy | ActorPolicy:
         """The policy of one seed, by its place among them: greedy in its values, or as it was learned.

@@ -57,7 +57,7 @@ class Bundle:
 
         return self._unwrap(wrapped.large, wrapped.small, read)
 
-    def seen(self, wrapped: Wrapped) -> Any:
+    def as_numpy(self, wrapped: Wrapped) -> Any:
         """The tree in NumPy, as read-only views."""
 
         def read(words: np.ndarray, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:

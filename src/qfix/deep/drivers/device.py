@@ -47,7 +47,9 @@ class Worlds(NamedTuple):
     steps: Array  # (N,) int32 steps in it
     total: Array  # (N,) float32 return of it so far
     lost: Array  # (N,) float32 what rounding has taken from it (Kahan 1965)
-    mind: Array  # (N, H) float32 state of the network before it sees the observation; H = 0 where it has none
+    rnn_state: (
+        Array  # (N, H) float32 state of the network before it sees the observation; H = 0 where it has none
+    )
 
 
 class Carry(NamedTuple):
@@ -170,8 +172,8 @@ class DeviceDriver:
         episode = jnp.zeros(n, jnp.int32)
         state, obs = self._reset(words, episode)
         nothing = jnp.zeros(n, jnp.float32)
-        mind = jnp.zeros((n, setup.network.n_state), jnp.float32)
-        worlds = Worlds(state, self._kept(obs), episode, jnp.zeros(n, jnp.int32), nothing, nothing, mind)
+        rnn_state = jnp.zeros((n, setup.network.n_state), jnp.float32)
+        worlds = Worlds(state, self._kept(obs), episode, jnp.zeros(n, jnp.int32), nothing, nothing, rnn_state)
         size = self.data.batch_size
         memory: Any = ()
         if self._replay is not None:
@@ -203,7 +205,7 @@ class DeviceDriver:
 
     def _remembered(self, worlds: Worlds) -> Array | None:
         """The states of the network, as the memory keeps them."""
-        return worlds.mind if self.setup.network.n_state else None
+        return worlds.rnn_state if self.setup.network.n_state else None
 
     def _units(
         self, carry: Carry, first: Array, units: Array, rates: Array, *, learning: bool
@@ -260,11 +262,11 @@ class DeviceDriver:
         length, algorithm, setup = self.data.steps, self._algorithm, self.setup
         gamma = np.float32(setup.config.gamma)
 
-        mind = carry.worlds.mind
+        rnn_state = carry.worlds.rnn_state
 
         def step(carry: Carry, chance: Chance) -> tuple[Carry, Any]:
             before = carry.worlds.obs
-            carry, made, row, q, behind = self._step(carry, rates, chance)
+            carry, made, row, extras, behind = self._step(carry, rates, chance)
             cut = made.ended & ~made.terminated
             final = jax.lax.cond(
                 jnp.any(cut),
@@ -280,17 +282,17 @@ class DeviceDriver:
                 "reward": made.reward,
                 "discount": discount,
                 "ended": made.ended,
-                "value": q,
+                "extras": extras,
                 "value_final": final,
             }
             return carry, (column, row)
 
         carry, (columns, rows) = jax.lax.scan(step, carry, self._chances(carry, number))
         worlds = carry.worlds
-        last = algorithm.bootstrap(setup, carry.learner, worlds.obs, None, worlds.mind)
+        last = algorithm.bootstrap(setup, carry.learner, worlds.obs, None, worlds.rnn_state)
         key = stream(carry.words, LEARN, number)
         learner, report = algorithm.update(
-            setup, carry.learner, Steps(**columns, value_last=last, mask=None, state=mind), rates, key
+            setup, carry.learner, Steps(**columns, value_last=last, mask=None, state=rnn_state), rates, key
         )
         log = jax.lax.dynamic_update_slice_in_dim(log, rows, i * length, 0)
         return carry._replace(learner=learner, report=report), log
@@ -307,8 +309,8 @@ class DeviceDriver:
         """One step of every environment: the seed afterwards, what happened, a row of the log, the values that the
         actions were chosen by, and the states of the network behind them."""
         setup, worlds, env = self.setup, carry.worlds, self._env
-        learner = setup.seen(carry.learner, worlds.obs)
-        action, q, behind = act(setup, learner, worlds.obs, None, worlds.mind, rates, chance)
+        learner = setup.with_observations(carry.learner, worlds.obs)
+        action, extras, behind = act(setup, learner, worlds.obs, None, worlds.rnn_state, rates, chance)
         keys = jax.vmap(jax.random.fold_in)(episode_keys(carry.words, worlds.episode), worlds.steps + 1)
         made = jax.vmap(env.step)(worlds.state, setup.actions.applied(jnp, action), keys)
         steps = worlds.steps + 1
@@ -340,7 +342,7 @@ class DeviceDriver:
         )
         largest = jnp.maximum(carry.largest_reward, jnp.max(jnp.abs(reward)))
         carry = carry._replace(learner=learner, worlds=after, largest_reward=largest)
-        return carry, step, row, q, behind
+        return carry, step, row, extras, behind
 
     def _with_fresh(
         self, words: Array, ended: Array, episode: Array, state: Any, obs: Array

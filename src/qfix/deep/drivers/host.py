@@ -51,14 +51,14 @@ class Held(NamedTuple):
     largest_reward: np.ndarray  # (1,) float32 of |reward| as it is learned from
 
 
-class Mind(NamedTuple):
+class Compiled(NamedTuple):
     """What of a seed the compiled programs have to do with."""
 
     learner: Learner
     report: Any  # of the last gradient step
     bits: Array  # (draws,) uint32 for the next draw from the memory
     action: Array  # (N, ...) the next actions, as they are learned from
-    q: Array  # (N, A) values they were chosen by, or (N, 1) log-probabilities
+    extras: Array  # (N, A) values they were chosen by, or (N, 1) log-probabilities
     before: (
         Array  # (N, H) float32 state of the network before it saw what they were chosen at; H = 0 without one
     )
@@ -70,7 +70,7 @@ class HostState:
     """All of a seed."""
 
     words: np.ndarray  # (2,) uint32, the seed
-    mind: Wrapped  # a Mind
+    compiled: Wrapped  # a Compiled
     held: Held
     memory: HostReplay | None
     worlds: list[LiveWorld]
@@ -141,29 +141,29 @@ class HostDriver:
                 self.actions.shape[0] if self.actions.dtype.kind == "f" else None,
                 float(self._gamma),
             )
-        self.bundle = Bundle(jax.eval_shape(self._first_mind, seed_words(0)))
+        self.bundle = Bundle(jax.eval_shape(self._first_compiled, seed_words(0)))
         wrap, unwrap = self.bundle.wrap, self.bundle.unwrap
-        self._bits = self.bundle.reader(lambda mind: mind.bits)
-        self.action = self.bundle.reader(lambda mind: mind.action)
-        self._q = self.bundle.reader(lambda mind: mind.q)
-        self._before = self.bundle.reader(lambda mind: mind.before)
+        self._bits = self.bundle.reader(lambda compiled: compiled.bits)
+        self.action = self.bundle.reader(lambda compiled: compiled.action)
+        self._extras = self.bundle.reader(lambda compiled: compiled.extras)
+        self._before = self.bundle.reader(lambda compiled: compiled.before)
         if isinstance(self.data, Replay) and self.data.priority_exponent is not None:
-            self._td_error = self.bundle.reader(lambda mind: mind.report.td_error)
+            self._td_error = self.bundle.reader(lambda compiled: compiled.report.td_error)
 
-        def program(function: Callable[..., Mind]) -> Any:
-            def run(mind: Wrapped, *rest: Any) -> Wrapped:
-                return wrap(function(unwrap(mind), *rest))
+        def program(function: Callable[..., Compiled]) -> Any:
+            def run(compiled: Wrapped, *rest: Any) -> Wrapped:
+                return wrap(function(unwrap(compiled), *rest))
 
             return jax.jit(run, donate_argnums=0)
 
         self._wrap = jax.jit(wrap)
-        self._begin = jax.jit(lambda words: wrap(self._first_mind(words)))
+        self._begin = jax.jit(lambda words: wrap(self._first_compiled(words)))
         self._act = program(self._acting)
-        self._back = program(lambda mind: mind._replace(behind=mind.before))
+        self._back = program(lambda compiled: compiled._replace(behind=compiled.before))
         self._learn = program(self._learning)
         self._learn_and_act = program(self._learning_and_acting)
         if isinstance(self.data, Rollout):
-            self._value = jax.jit(lambda mind, *seen: self._valued(unwrap(mind), *seen))
+            self._value = jax.jit(lambda compiled, *seen: self._valued(unwrap(compiled), *seen))
             self._learn_rollout = program(self._learning_from_rollout)
 
     @property
@@ -193,9 +193,9 @@ class HostDriver:
         memory = None if self.memory is None else self.memory()
         return HostState(words, self._begin(words), held, memory, worlds)
 
-    def wrapped(self, mind: Mind) -> Wrapped:
-        """A Mind as the programs take it."""
-        found: Wrapped = self._wrap(mind)
+    def wrapped(self, compiled: Compiled) -> Wrapped:
+        """A Compiled as the programs take it."""
+        found: Wrapped = self._wrap(compiled)
         return found
 
     def advance(
@@ -227,8 +227,8 @@ class HostDriver:
                     count = np.uint32(first * self.data.steps)
                     limit.paused = True
                     if self.is_recurrent:  # where an episode goes on, its last observation is seen once more
-                        state.mind = self._back(state.mind)
-                    state.mind = self._act(state.mind, *stepping.seen, rates[0], state.words, count)
+                        state.compiled = self._back(state.compiled)
+                    state.compiled = self._act(state.compiled, *stepping.inputs, rates[0], state.words, count)
                     limit.paused = False
                     state.held.ready[0] = True
                 for i in range(len(rates) - 1):
@@ -270,13 +270,13 @@ class HostDriver:
         for t in range(data.steps):
             made = stepping.step()
             limit.paused = True
-            before = self._before(state.mind) if self.is_recurrent else None
+            before = self._before(state.compiled) if self.is_recurrent else None
             memory.add(*made, state=before)
             last = t == data.steps - 1
             if not (last and learning):
                 now = rates[1] if last else rates[0]
                 count = np.uint32(number * data.steps + t + 1)
-                state.mind = self._act(state.mind, *stepping.seen, now, state.words, count)
+                state.compiled = self._act(state.compiled, *stepping.inputs, now, state.words, count)
                 state.held.ready[0] = True
             limit.paused = False
         if not learning:
@@ -285,19 +285,19 @@ class HostDriver:
         prioritised = data.priority_exponent is not None
         for g in range(data.gradient_steps):
             draw = np.uint32(number * data.gradient_steps + g)
-            sample = memory.sample(self._bits(state.mind))
+            sample = memory.sample(self._bits(state.compiled))
             weight = self._ones
             if prioritised:
                 weight = importance_weights(sample.probability, memory.size, float(rates[0, 2]))
-            given = (state.mind, sample.batch, weight, rates, state.words, draw)
+            given = (state.compiled, sample.batch, weight, rates, state.words, draw)
             if g < data.gradient_steps - 1:
-                state.mind = self._learn(*given)
+                state.compiled = self._learn(*given)
             else:
                 count = np.uint32((number + 1) * data.steps)
-                state.mind = self._learn_and_act(*given, *stepping.seen, count)
+                state.compiled = self._learn_and_act(*given, *stepping.inputs, count)
                 state.held.ready[0] = True
             if prioritised:
-                error = self._td_error(state.mind)
+                error = self._td_error(state.compiled)
                 memory.update_priorities(sample.index, priorities_of(np, error, data.draws))
         limit.paused = False
 
@@ -306,16 +306,16 @@ class HostDriver:
         rows: dict[str, list[np.ndarray]] = {}
         seen = self._rollout
         stepping.move_to(seen[0])
-        before = self._before(state.mind).copy()
+        before = self._before(state.compiled).copy()
         for t in range(length):
-            mask, q = held.mask.copy(), self._q(state.mind).copy()
+            mask, extras = held.mask.copy(), self._extras(state.compiled).copy()
             step = stepping.step(seen[t + 1] if t < length - 1 else None)
             _, action, reward, terminated, ended, final_obs, mask_next = step
             limit.paused = True
             cut = ended & ~terminated
             final = np.zeros(n, np.float32)
             if cut.any():
-                value = np.asarray(self._value(state.mind, final_obs, mask_next, None))
+                value = np.asarray(self._value(state.compiled, final_obs, mask_next, None))
                 final = np.where(cut, value, final)
             discount = self._gamma * (1.0 - terminated.astype(np.float32))
             column = {
@@ -323,7 +323,7 @@ class HostDriver:
                 "reward": reward,
                 "discount": discount,
                 "ended": ended,
-                "value": q,
+                "extras": extras,
                 "value_final": final,
                 "mask": mask,
             }
@@ -331,24 +331,24 @@ class HostDriver:
                 rows.setdefault(name, []).append(values)
             if t < length - 1:
                 count = np.uint32(number * length + t + 1)
-                state.mind = self._act(state.mind, *stepping.seen, rates[0], state.words, count)
+                state.compiled = self._act(state.compiled, *stepping.inputs, rates[0], state.words, count)
                 held.ready[0] = True
             limit.paused = False
         limit.paused = True
         columns: dict[str, Any] = {name: np.stack(values) for name, values in rows.items()}
         if not self._has_masks:
             columns["mask"] = None
-        last = self._value(state.mind, *stepping.seen)
-        state.mind = self._learn_rollout(
-            state.mind,
+        last = self._value(state.compiled, *stepping.inputs)
+        state.compiled = self._learn_rollout(
+            state.compiled,
             Steps(seen, **columns, value_last=last, state=before),
             rates,
             state.words,
             np.uint32(number),
-            *stepping.seen,
+            *stepping.inputs,
             np.uint32((number + 1) * length),
         )
-        self.action(state.mind)  # waits: the program may be reading the rollout where it is
+        self.action(state.compiled)  # waits: the program may be reading the rollout where it is
         held.ready[0] = True
         limit.paused = False
 
@@ -365,15 +365,17 @@ class HostDriver:
 
     # What is compiled
 
-    def _first_mind(self, words: Array) -> Mind:
+    def _first_compiled(self, words: Array) -> Compiled:
         n, size = self.n_envs, self.data.batch_size
         learner = self._algorithm.init(self.setup, stream(words, WEIGHTS))
         action = jnp.zeros((n, *self.actions.shape), self.actions.dtype)
-        q = jnp.zeros((n, self.setup.n_told))
+        extras = jnp.zeros((n, self.setup.n_extras))
         first_draw = self.first_learning * getattr(self.data, "gradient_steps", 1)
         bits = self._bits_of(words, jnp.uint32(first_draw))
         blank = jnp.zeros((n, self.setup.network.n_state))
-        return Mind(learner, self.setup.config.measuring.blank_report(size), bits, action, q, blank, blank)
+        return Compiled(
+            learner, self.setup.config.measuring.blank_report(size), bits, action, extras, blank, blank
+        )
 
     def _bits_of(self, words: Array, draw: Array) -> Array:
         draw_key, _ = learning_keys(words, draw)
@@ -381,37 +383,37 @@ class HostDriver:
 
     def _acting(
         self,
-        mind: Mind,
+        compiled: Compiled,
         obs: Array,
         mask: Array | None,
         fresh: Array | None,
         rates: Array,
         words: Array,
         count: Array,
-    ) -> Mind:
-        learner = self.setup.seen(mind.learner, obs)
+    ) -> Compiled:
+        learner = self.setup.with_observations(compiled.learner, obs)
         chance = jax.tree.map(lambda x: x[0], chances_at(words, count[None], self.n_envs))
-        before = _begun(mind.behind, fresh)
-        action, q, behind = act(self.setup, learner, obs, mask, before, Rates(*rates), chance)
-        return mind._replace(learner=learner, action=action, q=q, before=before, behind=behind)
+        before = _begun(compiled.behind, fresh)
+        action, extras, behind = act(self.setup, learner, obs, mask, before, Rates(*rates), chance)
+        return compiled._replace(learner=learner, action=action, extras=extras, before=before, behind=behind)
 
-    def _valued(self, mind: Mind, obs: Array, mask: Array | None, fresh: Array | None) -> Array:
+    def _valued(self, compiled: Compiled, obs: Array, mask: Array | None, fresh: Array | None) -> Array:
         """(N,) what observations are worth that follow on what the actions were chosen at."""
-        state = _begun(mind.behind, fresh)
-        value: Array = self._algorithm.bootstrap(self.setup, mind.learner, obs, mask, state)
+        state = _begun(compiled.behind, fresh)
+        value: Array = self._algorithm.bootstrap(self.setup, compiled.learner, obs, mask, state)
         return value
 
     def _learning(
-        self, mind: Mind, batch: Any, weight: Array, rates: Array, words: Array, draw: Array
-    ) -> Mind:
+        self, compiled: Compiled, batch: Any, weight: Array, rates: Array, words: Array, draw: Array
+    ) -> Compiled:
         _, key = learning_keys(words, draw)
         now = Rates(*rates[0])
-        learner, report = learned(self._algorithm, self.setup, mind.learner, batch, weight, now, key)
-        return mind._replace(learner=learner, report=report, bits=self._bits_of(words, draw + 1))
+        learner, report = learned(self._algorithm, self.setup, compiled.learner, batch, weight, now, key)
+        return compiled._replace(learner=learner, report=report, bits=self._bits_of(words, draw + 1))
 
     def _learning_and_acting(
         self,
-        mind: Mind,
+        compiled: Compiled,
         batch: Any,
         weight: Array,
         rates: Array,
@@ -421,13 +423,13 @@ class HostDriver:
         mask: Array | None,
         fresh: Array | None,
         count: Array,
-    ) -> Mind:
-        mind = self._learning(mind, batch, weight, rates, words, draw)
-        return self._acting(mind, obs, mask, fresh, rates[1], words, count)
+    ) -> Compiled:
+        compiled = self._learning(compiled, batch, weight, rates, words, draw)
+        return self._acting(compiled, obs, mask, fresh, rates[1], words, count)
 
     def _learning_from_rollout(
         self,
-        mind: Mind,
+        compiled: Compiled,
         steps: Steps,
         rates: Array,
         words: Array,
@@ -436,11 +438,11 @@ class HostDriver:
         mask: Array | None,
         fresh: Array | None,
         count: Array,
-    ) -> Mind:
+    ) -> Compiled:
         key = stream(words, LEARN, number)
-        learner, report = self._algorithm.update(self.setup, mind.learner, steps, Rates(*rates[0]), key)
-        mind = mind._replace(learner=learner, report=report)
-        return self._acting(mind, obs, mask, fresh, rates[1], words, count)
+        learner, report = self._algorithm.update(self.setup, compiled.learner, steps, Rates(*rates[0]), key)
+        compiled = compiled._replace(learner=learner, report=report)
+        return self._acting(compiled, obs, mask, fresh, rates[1], words, count)
 
 
 def _begun(state: Array, fresh: Array | None) -> Array:
@@ -472,7 +474,7 @@ class _Stepping:
         self.limit: Any = None
 
     @property
-    def seen(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    def inputs(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
         """What the next actions are chosen at, the actions allowed there, and, for a network with a state, where an
         episode begins."""
         driver = self._driver
@@ -514,7 +516,7 @@ class _Stepping:
         """
         held, driver = self._held, self._driver
         n = len(self._worlds)
-        action = driver.action(self._state.mind).copy()
+        action = driver.action(self._state.compiled).copy()
         given = None if driver.numbered else driver.actions.given(driver.actions.applied(np, action))
         following = self._pair[self.obs is self._pair[0]] if place is None else place
         mask = np.empty_like(held.mask) if driver._has_masks else None
