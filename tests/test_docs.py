@@ -136,7 +136,10 @@ def commands() -> list[str]:
     return [line.partition(" #")[0].strip() for line in lines if line.startswith("qfix ")]
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize(
+    "command",  # a film takes long to draw; tests/cli has a short one
+    [pytest.param(x, marks=pytest.mark.slow) if "--video" in x else x for x in commands()],
+)
 def test_a_command_of_the_pages_is_understood(command, tmp_path, monkeypatch, capsys):
     _, *arguments = shlex.split(command)
     monkeypatch.chdir(tmp_path)
