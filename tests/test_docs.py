@@ -29,6 +29,10 @@ register_worlds()
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+HIDDEN = {
+    path for path in ROOT.iterdir() if path.name.startswith(".") or path.name in ("build", "dist", "runs")
+}
+EVERY_PAGE = sorted(path for path in ROOT.rglob("*.md") if not HIDDEN & {*path.parents})
 # in the folders of their subjects; the last one below, with the module it needs
 TESTED_BY_THEMSELVES = ("core.md", "exploration.md", "exact.md", "design-notes.md")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.M | re.S)
@@ -86,6 +90,20 @@ def test_blocks_say_their_language(page):
     assert {*fences[1::2]} <= {""}
 
 
+@pytest.mark.parametrize("page", **named(EVERY_PAGE))
+def test_a_row_of_a_table_belongs_to_one(page):
+    """A line that begins with | follows a header and a line of as many dashes, and has as many cells."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for block in re.split(r"^(?!\|).*\n", text + "\n", flags=re.M):
+        if not block:
+            continue
+        rows = [re.split(r"(?<!\\)\|", line.strip()) for line in block.splitlines()]
+        assert all(row[0] == row[-1] == "" for row in rows), f"a row ends without a bar:\n{block}"
+        assert len(rows) > 2, f"no table:\n{block}"
+        assert all(re.fullmatch(r" *:?-{3,}:? *", cell) for cell in rows[1][1:-1]), f"no header:\n{block}"
+        assert {len(row) for row in rows} == {len(rows[0])}, f"rows of several lengths:\n{block}"
+
+
 def console_blocks() -> list[str]:
     return [code for page in PAGES for code in blocks(page, "console")]
 
@@ -118,7 +136,10 @@ def commands() -> list[str]:
     return [line.partition(" #")[0].strip() for line in lines if line.startswith("qfix ")]
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize(
+    "command",  # a film takes long to draw; tests/cli has a short one
+    [pytest.param(x, marks=pytest.mark.slow) if "--video" in x else x for x in commands()],
+)
 def test_a_command_of_the_pages_is_understood(command, tmp_path, monkeypatch, capsys):
     _, *arguments = shlex.split(command)
     monkeypatch.chdir(tmp_path)
