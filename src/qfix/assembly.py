@@ -30,6 +30,7 @@ from qfix.errors import (
     from_elsewhere,
     nearest,
     option_error,
+    parts_of,
 )
 from qfix.explore import Linear, as_schedule
 from qfix.mdp import FiniteMDP
@@ -87,6 +88,8 @@ def make_config(name: str, options: Mapping[str, Any]) -> Any:
             near = from_elsewhere(option, offered) or nearest(option, offered, 0.7)
             listed = f"Its options: {', '.join(known)}. Options of the environment go into env_kwargs."
             hint = f"Did you mean '{near}'?" if near else listed
+            if parts := parts_of(option, known):
+                hint = f"Use {', '.join(f'{part}={options[option]!r}' for part in parts)}."
             raise OptionError(f"{name} has no option '{option}'. {hint}")
     return config_class(**options)
 
@@ -134,6 +137,11 @@ def preset_of(spec: RunSpec) -> dict[str, Any]:
         return {}
     given, usual = make_config(spec.algorithm, rows).to_dict(), make_config(spec.algorithm, {}).to_dict()
     return {name: given[name] for name in rows if spec.config.get(name) == given[name] != usual[name]}
+
+
+def preset_span(spec: RunSpec) -> int:
+    """Steps over which the learning rate falls that a run has from the table of presets; 0 where none does."""
+    return _duration(preset_of(spec).get("learning_rate"))
 
 
 def known_model(env: gymnasium.Env[Any, Any], gamma: float) -> FiniteMDP | None:

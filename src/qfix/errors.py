@@ -90,6 +90,15 @@ def option_error(owner: str, name: str, rule: str, value: object, remedy: str) -
     return OptionError(f"The '{name}' parameter of {owner} {rule}. Got {value!r}. {remedy}")
 
 
+def counted(n: int, noun: str) -> str:
+    """So many of something.
+
+    >>> counted(1, "seed"), counted(1_000, "seed")
+    ('1 seed', '1,000 seeds')
+    """
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """An error for a name that is not in a table; suggests the nearest known one.
 
@@ -118,12 +127,12 @@ _ELSEWHERE = {
     "update_epochs": ("num_epochs",),
     "buffer": ("buffer_size",),
     "memory_size": ("buffer_size",),
-    "batch": ("batch_size",),
+    "batch": ("batch_size", "num_minibatches"),
+    "batch_size": ("num_minibatches",),
+    "minibatch_size": ("num_minibatches", "batch_size"),
     "train_freq": ("train_every",),
     "target_update_interval": ("target_every",),
     "gae_lambda": ("lambda_",),
-    "clip_range": ("clip_high",),
-    "clip_coef": ("clip_high",),
     "clip_range_vf": ("value_clip",),
     "ent_coef": ("entropy_coefficient",),
     "vf_coef": ("value_coefficient",),
@@ -135,6 +144,20 @@ _ELSEWHERE = {
 }
 
 
+# those that are several here, each with the same value
+_IN_PARTS = {"clip_range": ("clip_low", "clip_high"), "clip_coef": ("clip_low", "clip_high")}
+
+
+def parts_of(option: str, known: Collection[str]) -> tuple[str, ...]:
+    """The options that stand here for one of another library, if they are several and there are all of them.
+
+    >>> parts_of("clip_range", ["gamma", "clip_low", "clip_high"]), parts_of("clip_range", ["gamma"])
+    (('clip_low', 'clip_high'), ())
+    """
+    parts = _IN_PARTS.get(option, ())
+    return parts if set(parts) <= set(known) else ()
+
+
 def from_elsewhere(option: str, known: Collection[str]) -> str | None:
     """What an option of other libraries is called here, of the options there are; None where it is none of theirs.
 
@@ -144,7 +167,7 @@ def from_elsewhere(option: str, known: Collection[str]) -> str | None:
     return next((name for name in _ELSEWHERE.get(option, ()) if name in known), None)
 
 
-def nearest(name: str, known: Iterable[str], least: float = 0.5) -> str | None:
+def nearest(name: str, known: Iterable[str], least: float = 0.6) -> str | None:
     """The known name that is most like another, at least so much; None where none is.
 
     >>> nearest("--sede", ["--seeds", "--out"]), nearest("--folder", ["--seeds", "--out"])

@@ -314,7 +314,8 @@ class _Reporter:
 
         def show(made: int, total: int, seconds: float) -> None:
             nonlocal told
-            self._bar.update(task, completed=made, speed=speed_text(run.speed))
+            speed = speed_text(run.speed) if run.speed else "compiling ..."
+            self._bar.update(task, completed=made, speed=speed)
             for alert in run.alerts[told:]:
                 self._bar.console.print(f"Alert: {alert_text(alert)}", style="yellow", highlight=False)
             told = len(run.alerts)
@@ -333,6 +334,18 @@ def evaluating(long: bool) -> AbstractContextManager[object]:
     from rich.console import Console
 
     return Console(stderr=True).status("evaluating ...")
+
+
+@contextmanager
+def telling(shown: bool) -> Iterator[Callable[[str], None]]:
+    """What to call with what is being done, to have it shown on a terminal to those who wait."""
+    if not shown or not sys.stderr.isatty():
+        yield lambda said: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("...") as status:
+        yield lambda said: status.update(f"{said} ...")
 
 
 def alert_text(alert: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import gymnasium
 import numpy as np
 
 from qfix.calibration import Calibration, calibrate
-from qfix.errors import EnvironmentFault, ModelError, is_whole, option_error
+from qfix.envs.catalogue import Measure, measure_of
+from qfix.errors import EnvironmentFault, ModelError, counted, is_whole, option_error
 from qfix.evaluation import (
     LONGEST_EPISODE,
     Evaluation,
@@ -78,7 +80,7 @@ class Run:
         self.workers: int | None = None
         self.trainer = trainer
         self.state = state
-        self.history = History(spec.seeds, trainer.metric_names)
+        self.history = History(spec.seeds, trainer.metric_names, measure_of(spec.env) is None)
         self._seconds = 0.0
         self._first: tuple[int, float] | None = None  # steps and seconds of the first advance
         self._evaluated: dict[tuple[Any, ...], Evaluation] = {}
@@ -117,7 +119,8 @@ class Run:
         taken = time.perf_counter() - begun
         self._seconds += taken
         if self._first is None:
-            self._first = (self.steps, taken)
+            unit = self.trainer.unit_steps  # begun when its first step is asked for, and then made whole
+            self._first = (-(-self.steps // unit) * unit, taken)
 
     def _note(self, records: Any) -> None:
         for i, (returns, lengths) in enumerate(zip(records.returns, records.lengths, strict=True)):
@@ -215,13 +218,14 @@ class Run:
 
     @property
     def speed(self) -> float:
-        """Environment steps a second, all seeds together, without the first advance, which may compile."""
+        """Environment steps a second, all seeds together, without the first advance, which may compile.
+
+        0 where no others were made.
+        """
         if self._first is None:
             return 0.0
         made, seconds = self.steps - self._first[0], self._seconds - self._first[1]
-        if made == 0:
-            made, seconds = self._first[0], self._first[1]
-        return made * len(self.spec.seeds) / seconds if seconds > 0 else 0.0
+        return made * len(self.spec.seeds) / seconds if made > 0 and seconds > 0 else 0.0
 
     @property
     def episodes(self) -> Episodes:
@@ -285,6 +289,11 @@ class Run:
         return self.spec.seeds.index(seed)
 
     # How good it is
+
+    @property
+    def measure(self) -> Measure | None:
+        """What the world tells of policies beside their returns; None of most, and of policies that remember."""
+        return None if self.trainer.remembers else measure_of(self.spec.env)
 
     def lend(self) -> None:
         """Somebody is about to step `env`: training brings it back to where its episode was."""
@@ -449,6 +458,10 @@ class Run:
             else:
                 self.lend()
                 self._evaluated[asked] = evaluate_by_playing(self.env, policies(), episodes, seed, kind)
+            measure = self.measure
+            if measure is not None:
+                told = {measure.name: np.array([measure(policy) for policy in policies()])}
+                self._evaluated[asked] = replace(self._evaluated[asked], measured=told)
         return self._evaluated[asked]
 
     # Keeping it
@@ -464,7 +477,7 @@ class Run:
             "steps": self.steps,
             "seconds": round(self.seconds, 6),
             "compiling_seconds": round(self.compiling_seconds, 6),
-            "steps_per_second": round(self.speed, 1),
+            "steps_per_second": round(self.speed, 1) or None,
             "episodes": [len(r) for r in episodes.returns],
             "training_return": [float(r.mean()) if len(r) else None for r in tail],
             "failures": {str(seed): said for seed, said in self.failures.items()},
@@ -522,7 +535,8 @@ class Run:
 
     def __repr__(self) -> str:
         spec = self.spec
-        return f"Run({spec.algorithm} on {spec.env}, {len(spec.seeds)} seeds x {self.steps:,} steps, {self.status})"
+        made = f"{counted(len(spec.seeds), 'seed')} x {self.steps:,} steps"
+        return f"Run({spec.algorithm} on {spec.env}, {made}, {self.status})"
 
 
 def _check_evaluation(episodes: int, seed: int) -> None:

@@ -1,5 +1,6 @@
 """`qfix train` as a newcomer types it."""
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 import qfix
 import qfix.stats
+from qfix.presets import PRESETS
 
 SHORT = ("--total-steps", "20_000")
 
@@ -29,6 +31,17 @@ def test_a_first_run_says_how_good_it_is_and_where_it_is(qfix_command, tmp_path)
     assert {f"{folder}/result.json", f"{folder}/spec.json", f"{folder}/metrics.db"} < kept
     assert f"{folder}/checkpoints/000000020000/state.safetensors" in kept
     assert {f"{folder}/figures/values.png", f"{folder}/figures/learning_curve.png"} < kept
+
+
+def test_no_line_ends_in_spaces_where_nobody_watches(qfix_command):
+    for words in (
+        ("train", "FrozenLake", *SHORT),
+        ("evaluate", "runs/frozenlake-q_learning"),
+        ("list", "runs"),
+    ):
+        answer = qfix_command(*words)
+        assert answer.code == 0
+        assert [line for line in answer.out.splitlines() if line != line.rstrip()] == []
 
 
 def test_json_is_one_document_with_all_of_it(qfix_command):
@@ -101,6 +114,9 @@ def test_help_speaks_of_the_family_of_the_algorithm(qfix_command):
         for words in (("FrozenLake",), ("CartPole-v1", "dqn"), ())
     )
     assert "exactly; by default" in table
+    for text, trainer in ((table, "tabular"), (network, "deep"), (both, "tabular"), (both, "deep")):
+        usual = importlib.import_module(f"qfix.{trainer}.trainer")._FIRST_LOOK
+        assert all(f"{steps:,}" in text for steps in usual.values())
     assert "auto, compiled (all" in table
     assert "device" not in table.partition("Options: ")[2]
     assert "rounded up to whole units" in network
@@ -130,6 +146,34 @@ def test_help_speaks_of_the_family_of_the_algorithm(qfix_command):
         ("train FrozenLake dqn --n-envs 4", 2, "Did you mean '--num-envs'?"),
         ("train FrozenLake dqn --buffer 400", 2, "Did you mean '--buffer-size'?"),
         ("train FrozenLake ppo --gae_lambda 0.9", 2, "Did you mean '--lambda'?"),
+        (
+            "train FrozenLake ppo --clip-range 0.1",
+            2,
+            "There is no option '--clip-range'. Write --clip-low 0.1 --clip-high 0.1.",
+        ),
+        ("train FrozenLake ppo --batch-size 64", 2, "Did you mean '--num-minibatches'?"),
+        (
+            "train FrozenLake ppo --epsilon 0.1",
+            2,
+            "There is no option '--epsilon' of ppo. It is one of q_learning, double_q_learning, sarsa, expected_sarsa, "
+            "...; ppo explores by its policy, from which it draws its actions. `qfix train ENV ppo --help` lists",
+        ),
+        (
+            "train FrozenLake reinforce --lambda 0.9",
+            2,
+            "It is one of watkins_q_lambda, sarsa_lambda, pqn, a2c, ...",
+        ),
+        (
+            "train CartPole-v1 dqn --hidden abc",
+            2,
+            "The '--hidden' option takes whole numbers with commas between them. Got 'abc'. Write --hidden 64,64.",
+        ),
+        (
+            "train FrozenLake ppo --nosuchthing 1",
+            2,
+            "`qfix train FrozenLake ppo --help` lists those there are.",
+        ),
+        ("train MsPacman-v1", 2, "There is no environment 'MsPacman-v1'. "),
         ("train FrozenLake --timesteps 400", 2, "Did you mean '--total-steps'?"),
         ("train FrozenLake --total-timesteps 400", 2, "Did you mean '--total-steps'?"),
         (
@@ -150,7 +194,7 @@ def test_help_speaks_of_the_family_of_the_algorithm(qfix_command):
         (
             "train CartPole-v1 dqn --hidden 64x64",
             2,
-            "The '--hidden' option takes numbers with commas between them. Got '64x64'. Write --hidden 64,64.",
+            "The '--hidden' option takes whole numbers with commas between them. Got '64x64'. Write --hidden 64,64.",
         ),
         (
             "train CartPole-v1 dqn --gru 16 --batch-size 50",
@@ -262,6 +306,26 @@ def test_the_preset_is_told(qfix_command):
     assert "\npreset: double\n" in qfix_command(*line.split(), *more.split(), "--n-step", "2").out
 
 
+def test_a_preset_is_told_as_it_is_typed_and_for_how_many_steps_it_is(qfix_command, monkeypatch):
+    presets = {
+        "learning_rate": "Linear(1e-3, 1e-4, 3_000)",
+        "hidden": (4, 4),
+        "gamma": 0.9,
+        "max_grad_norm": 1.0,
+    }
+    monkeypatch.setitem(PRESETS, ("CartPole-v1", "a2c"), presets)
+    line = "train CartPole-v1 a2c --out none --no-progress --eval-episodes 0 --total-steps"
+    out = qfix_command(*line.split(), "80").out
+    assert (
+        "\npreset: learning_rate Linear(0.001, 0.0001, 3000), hidden 4,4, gamma 0.9, max_grad_norm 1.0\n"
+        in out
+    )
+    assert "\nThe preset's learning_rate is for 3,000 steps, and these are 128.\n" in out
+    assert "is for" not in qfix_command(*line.split(), "2800").out
+    monkeypatch.setitem(PRESETS, ("CartPole-v1", "a2c"), {"learning_rate": 1e-3})
+    assert "\npreset: learning_rate 0.001\n" in qfix_command(*line.split(), "80").out
+
+
 def test_a_warning_is_one_line_too(qfix_command):
     import warnings
 
@@ -345,3 +409,14 @@ def test_a_world_tells_its_own_measure_of_policies(qfix_command):
     assert "exploitability: what a best response wins a round" in " ".join(answer.out.split())
     document = json.loads(Path("runs/rockpaperscissors-q_learning/result.json").read_text())
     assert document["measured"] == {"exploitability": [1.0, 1.0]}
+    told = "return: not to be judged by it alone: the likeliest move alone is a habit, which the opponent answers."
+    assert told in " ".join(answer.out.split())
+    page = Path(qfix_command("report", "runs/rockpaperscissors-q_learning").out.strip()).read_text()
+    headline = page.partition('class="verdict">')[2].partition("</p>")[0]
+    assert headline.startswith(
+        "The exploitability is 1.000 on average over 2 seeds: what a best response wins"
+    )
+    assert "by which it is not to be judged: the likeliest move alone is a habit" in headline
+    assert "chance" not in headline
+    assert page.count("<th>exploitability</th>") + page.count(">exploitability</th>") >= 2
+    assert "alert" not in answer.out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -16,6 +17,7 @@ from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
 from qfix.cli.kept import command_on, lacks_evaluation, resume_command
 from qfix.cli.signals import EXIT_CODES, say_when_stopped
+from qfix.cli.tables import put_table
 from qfix.errors import EnvironmentFault, FolderError, Interrupted, LockedError, OptionError, QfixError
 
 OPTIONS = (
@@ -51,8 +53,14 @@ OPTIONS = (
     Option("no-progress", "No progress bar."),
     Option("no-pictures", "Draw nothing."),
 )
+VIDEO = Option(
+    "video",
+    "When it is trained, make a film of four stages of the first seed, from untrained to the end, as it acted then: "
+    "figures/stages.mp4, or .gif where there is no ffmpeg.",
+)
 _OF_TRAINING = ("workers", "checkpoint_seconds", "step_time_limit")
 _STAGES = 4  # of a film
+_SAME_SPAN = 1.5  # factor between a budget and the steps of a preset's schedule, from which it is told
 _MOST_FAILURES = 3  # that are told in full; result.json has all
 
 
@@ -78,7 +86,13 @@ class Wishes(NamedTuple):
     @property
     def how_to_go_on(self) -> str:
         """Where the run is, and what to type; empty where it is kept nowhere."""
-        return "" if self.folder is None else f"Go on with it: {resume_command(self.folder, self.env)}"
+        return "" if self.folder is None else f"Go on with it: {self.to_go_on}"
+
+    @property
+    def to_go_on(self) -> str:
+        """What to type; of a finished run it makes the film, if one was asked for."""
+        assert self.folder is not None
+        return resume_command(self.folder, self.env, *(["--video"] if self.film else []))
 
     @property
     def farewell(self) -> str:
@@ -92,7 +106,8 @@ class Wishes(NamedTuple):
             from qfix.runs import RunFolder
 
             if RunFolder(self.folder).status == "finished":
-                return f"Interrupted. The run is finished, and kept in {self.folder}"
+                film = f"; for its film: {self.to_go_on}" if self.film else ""
+                return f"Interrupted. The run is finished, and kept in {self.folder}{film}"
         return f"Interrupted. {self.how_to_go_on}"
 
 
@@ -204,17 +219,21 @@ def _show(run: Any, wishes: Wishes, fault: QfixError | None) -> list[QfixError]:
         errors.append(failed)
         summary = summarise(run, unevaluated="as the environment failed")
     folder = None if wishes.folder is None else str(wishes.folder)
-    document = summary.to_dict() | {"folder": folder, "figures": [], "restored": run.restored}
-    document |= {"film": None} if wishes.film else {}
     keep = wishes.folder is not None and not isinstance(fault, FolderError)
-    if wishes.film and wishes.folder is not None and keep and run.steps:
-        errors += _film(run, document, wishes.folder)
+    document = summary.to_dict() | {"folder": folder, "figures": [], "restored": run.restored}
+    if wishes.folder is not None and keep:
+        remove_film(wishes.folder)  # it would show what the run was before
+    document |= {"film": None} if wishes.film else {}
+    if wishes.film and wishes.folder is not None and keep and run.status == "finished":
+        errors += film(run, document, wishes.folder, wishes.progress)
     if wishes.folder is not None and keep:
         errors += _keep(summary, document, wishes.folder, wishes.pictures)
     if wishes.json:
         print(json.dumps(document, indent=1))
     else:
         _print_result(summary, document, keep)
+        if wishes.film and keep and run.status != "finished":
+            print(f"film     none before the training is finished: {wishes.to_go_on}")
     return errors
 
 
@@ -231,16 +250,26 @@ def check_filmable(env: Any, folder: Path | None) -> None:
         raise OptionError(f"The '--video' option needs pictures, and '{name}' draws none. Leave it out.")
 
 
-def _film(run: Any, document: dict[str, Any], folder: Path) -> Iterator[QfixError]:
+def remove_film(folder: Path) -> None:
+    """Remove the films that are in the folder of a run."""
+    for path in (folder / "figures" / f"stages{kind}" for kind in (".mp4", ".gif")):
+        with suppress(OSError):
+            path.unlink()
+
+
+def film(run: Any, document: dict[str, Any], folder: Path, progress: bool = False) -> Iterator[QfixError]:
     """The film of the stages of a run, as far as it can be drawn; `document` is told of it."""
+    from qfix.loop import telling
     from qfix.playback import play
     from qfix.playback.video import find_ffmpeg
 
     figures = folder / "figures"
     try:
         figures.mkdir(parents=True, exist_ok=True)
-        film = figures / ("stages.mp4" if find_ffmpeg() is not None else "stages.gif")
-        document["film"] = str(play(run, policy="exploratory", video=film, stages=_STAGES).path)
+        name = "stages.mp4" if find_ffmpeg() is not None else "stages.gif"
+        with telling(progress) as tell:
+            played = play(run, policy="exploratory", video=figures / name, stages=_STAGES, tell=tell)
+        document["film"] = str(played.path)
     except QfixError as refused:
         yield refused
     except OSError as refused:
@@ -279,7 +308,7 @@ def _print_result(summary: Any, document: dict[str, Any], kept: bool, file: Text
     from rich.console import Console
     from rich.markup import escape
 
-    from qfix.assembly import preset_of
+    from qfix.assembly import preset_of, preset_span
     from qfix.loop import alert_text, speed_text
     from qfix.report.summary import run_title
     from qfix.report.tables import result_table
@@ -293,15 +322,21 @@ def _print_result(summary: Any, document: dict[str, Any], kept: bool, file: Text
     console.print(f"[bold]{escape(run_title(spec))}[/]: {each}, {spec.driver}")
     trained = run.seconds - run.compiling_seconds
     first = f", after {run.compiling_seconds:.1f} s of compiling" if run.compiling_seconds > 1 else ""
-    console.print(f"{trained:.2f} s, {speed_text(run.speed)}{first}", style="dim")
+    timed = f"{trained:.2f} s, {speed_text(run.speed)}{first}"
+    console.print(timed if run.speed else f"{run.seconds:.2f} s, compiling included", style="dim")
     preset = preset_of(spec)
     if preset:
-        told = ", ".join(name if value is True else f"{name} {value}" for name, value in preset.items())
-        console.print(f"preset: {told}", style="dim", markup=False)
+        told = ", ".join(
+            name if value is True else f"{name} {_plain(value)}" for name, value in preset.items()
+        )
+        console.print(f"preset: {told}", style="dim", markup=False, soft_wrap=True)
+        if not 1 / _SAME_SPAN < spec.total_steps / (preset_span(spec) or spec.total_steps) < _SAME_SPAN:
+            said = f"The preset's learning_rate is for {preset_span(spec):,} steps, and these are {spec.total_steps:,}."
+            console.print(said, style="dim", soft_wrap=True)
     for line in run.trainer.about:
         console.print(line, style="dim", markup=False)
     console.print()
-    console.print(result_table(summary))
+    put_table(console, result_table(summary))
     if run.alerts:
         console.print()
         number = f"{len(run.alerts)} alerts, the last of" if len(run.alerts) > 1 else "1 alert, of"
@@ -319,6 +354,12 @@ def _print_result(summary: Any, document: dict[str, Any], kept: bool, file: Text
         if run.trainer.remembers:
             why = "a recurrent network values what it has seen so far"
         console.print(f"No value map: {why}.", style="dim")
+
+
+def _plain(option: Any) -> str:
+    """An option in JSON form, as it would be typed."""
+    text = ",".join(map(str, option)) if isinstance(option, list) else str(option)
+    return re.sub(r"^Constant\((.*)\)$", r"\1", text)
 
 
 def _failures(run: Any) -> str:

@@ -13,6 +13,7 @@ from qfix.deep.learned_policy import LearnedPolicy
 from qfix.deep.normaliser import Moments
 from qfix.deep.policy_network import PolicyNetwork
 from qfix.errors import OptionError, option_error
+from qfix.explore.options import require_drawing
 
 
 class ActorPolicy(LearnedPolicy):
@@ -104,8 +105,9 @@ class ActorPolicy(LearnedPolicy):
 
         Raises:
             SpaceError: an observation is not of the space.
-            OptionError: the mask has another shape, or allows nothing.
+            OptionError: the mask has another shape, or allows nothing; or `deterministic` or `rng` is none.
         """
+        require_drawing(deterministic, rng)
         outputs = self._masked("predict", self.observe(obs), action_mask)
         if deterministic:
             action = self.actions.mode(np, outputs)
@@ -140,7 +142,8 @@ class ActorPolicy(LearnedPolicy):
             rule = "must be None where actions are arrays: none of them can be told apart"
             raise option_error(owner, "action_mask", rule, mask, "Leave it out.")
         found = np.asarray(mask, bool)
-        if found.shape != outputs.shape or not all(p.any(axis=-1).all() for p in self.actions.parts(found)):
+        fits = found.shape == outputs.shape
+        if not fits or not all(part.any(axis=-1).all() for part in self.actions.parts(found)):
             rule = f"must have shape {outputs.shape} and allow an action"
             raise option_error(owner, "action_mask", rule, mask, "Use the info of the environment.")
         return self.actions.masked(np, outputs, found)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qfix.errors import EnvironmentFault, FolderError, unknown_name
+from qfix.errors import EnvironmentFault, FolderError, counted, unknown_name
 from qfix.runs.alerts import Alert, Watchman
 from qfix.runs.reader import StoreReader
 from qfix.runs.store import MetricStore
@@ -70,7 +70,8 @@ class Episodes:
     """For each seed (episodes,) steps."""
 
     def __repr__(self) -> str:
-        return f"Episodes({', '.join(str(len(r)) for r in self.returns)} for {len(self.returns)} seeds)"
+        told = ", ".join(str(len(r)) for r in self.returns)
+        return f"Episodes({told} for {counted(len(self.returns), 'seed')})"
 
 
 class Metric(NamedTuple):
@@ -88,6 +89,7 @@ class History:
     Args:
         seeds: of the run. Methods know a seed by its place among them.
         learned: names of the metrics that the trainer measures.
+        judges_returns: whether to warn where returns fall.
 
     Attributes:
         names: of the metrics: those of the episodes, and the trainer's.
@@ -98,7 +100,7 @@ class History:
         played: (seeds,) steps in them.
     """
 
-    def __init__(self, seeds: Sequence[int], learned: Sequence[str]) -> None:
+    def __init__(self, seeds: Sequence[int], learned: Sequence[str], judges_returns: bool = True) -> None:
         self.names = (*_OF_EPISODES, *learned)
         self.measured: list[tuple[int, np.ndarray]] = []
         self.snapshots: list[Snapshot] = []
@@ -110,7 +112,7 @@ class History:
         self._lengths: list[list[np.ndarray]] = [[] for _ in seeds]
         # returns and lengths of the last episodes
         self._latest = [(np.empty(0), np.empty(0)) for _ in seeds]
-        self._watchmen = [Watchman(seed) for seed in seeds]
+        self._watchmen = [Watchman(seed, judges_returns) for seed in seeds]
 
     # What happens
 
@@ -157,6 +159,16 @@ class History:
         return alerts
 
     # What can be asked
+
+    def __repr__(self) -> str:
+        told = (
+            counted(len(self._seeds), "seed"),
+            counted(int(self.counts.sum()), "episode"),
+            f"{counted(len(self.measured), 'measurement')} of {len(self.names)} metrics",
+            counted(len(self.snapshots), "snapshot"),
+            counted(len(self.alerts), "alert"),
+        )
+        return f"History({', '.join(told)})"
 
     @property
     def episodes(self) -> Episodes:
