@@ -63,10 +63,10 @@ def verdict(dossier: Dossier) -> str:
         if found is not None and np.isfinite([found.low, found.high]).all() and found.high > found.low:
             spread = f" (95 % interval {number_text(found.low)} to {number_text(found.high)})"
         said = f"{who} {number_text(mean)} on average over {n} seeds{spread}"
-    if dossier.measured is not None:
-        return f"{_beside(*dossier.measured)} {said}{_caution(dossier, policy)}."
-    standing = _standing(dossier, policy, values)
     alone = " One seed says little of others." if n == 1 else ""
+    if dossier.measured is not None:
+        return f"{_beside(*dossier.measured)} {said}{_caution(dossier, policy)}.{alone}"
+    standing = _standing(dossier, policy, values)
     return f"{said}{standing}.{alone}"
 
 
