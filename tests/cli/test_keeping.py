@@ -211,6 +211,24 @@ def test_what_is_laid_over_the_budget_is_no_difference_of_an_extended_run(qfix_c
 
 
 @pytest.mark.parametrize(
+    ("algorithm", "options"),
+    [("a2c", {}), ("dqn", {"num_envs": 6})],
+)
+def test_a_budget_that_was_rounded_up_is_asked_for_as_it_was(qfix_command, algorithm, options):
+    run = qfix.train("CartPole-v1", algorithm, total_steps=1_001, out="here", eval_episodes=1, **options)
+    assert run.steps > 1_001
+    typed = [word for name, n in options.items() for word in (f"--{name}", f"{n}")]
+    line = ("train", "CartPole", algorithm, *typed, "--out", "here", "--resume", "--total-steps")
+    assert "here is finished" in qfix_command(*line, "1001").out
+    more = qfix_command(*line, "90001")
+    assert more.code == 2
+    assert f"--total-steps is {run.steps:,} there and 90,0" in more.err
+    if algorithm == "a2c":  # what `resume` extends, it takes to the step; nothing is laid over this budget
+        run.resume(run.steps + 1)
+        assert "here is finished" in qfix_command(*line, f"{run.steps}").out
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
         ("--gamma 0.9", "--gamma is 0.99 there and 0.9 here"),

@@ -95,16 +95,19 @@ def _asked(
         None,
         own["total_steps"],
     )
-    named = ("total_steps", "metrics_every", "eval_episodes")
-    given = {"total_steps": trainer.total_steps} | {
-        name: own[name] for name in named if own[name] is not None
-    }
+    named = ("metrics_every", "eval_episodes")
+    given = {name: own[name] for name in named if own[name] is not None}
+    # `train` rounds a budget up to whole units, and `resume`, which extends it, does not
+    wanted = own["total_steps"]
+    as_it_is = wanted is not None and (wanted == spec.total_steps or wanted < 1)
+    total_steps = wanted if as_it_is else trainer.total_steps
     return dataclasses.replace(
         spec,
         env_kwargs=dict(env_kwargs),
         config=trainer.config.to_dict(),
         seeds=seeds,
         driver=trainer.driver,
+        total_steps=total_steps,
         **given,
     )
 
