@@ -274,6 +274,47 @@ def test_another_algorithm_in_that_folder_is_another_run(qfix_command):
     assert "q_learning on FrozenLake-v1, and not sarsa on FrozenLake-v1" in answer.err
 
 
+# Films
+
+
+def film_of(folder):
+    """The only film in a folder; None where there is none."""
+    found = list(Path(folder, "figures").glob("stages.*"))
+    assert len(found) <= 1
+    return found[0] if found else None
+
+
+def test_a_film_is_made_of_a_finished_run_and_of_no_other(qfix_command, monkeypatch):
+    train = qfix.train
+
+    def interrupted(*words, progress, **options):
+        return train(*words, progress=lambda *_: signal.raise_signal(signal.SIGINT), **options)
+
+    line = "train FrozenLake --out here --total-steps 300_000 --video --no-pictures"
+    with monkeypatch.context() as patched:
+        patched.setattr("qfix.experiment.train", interrupted)
+        answer = qfix_command(*line.split())
+    assert answer.code == 130
+    command = "qfix resume here --video"
+    assert f"film     none before the training is finished: {command}" in answer.out.splitlines()
+    assert answer.err.splitlines()[-1] == f"Interrupted. Go on with it: {command}"
+    assert film_of("here") is None
+    answer = qfix_command("resume", "here", "--video", "--no-pictures")
+    assert answer.code == 0
+    made = film_of("here")
+    assert f"film     {made}" in answer.out.splitlines()
+    made.unlink()
+    answer = qfix_command(*line.split(), "--resume")  # finished, but without its film
+    assert f"film     {made}" in answer.out.splitlines()
+    assert film_of("here") == made
+    assert json.loads(Path("here/result.json").read_text())["film"] == str(made)
+    made.unlink()
+    assert json.loads(qfix_command("resume", "here", "--video", "--json").out)["film"] == str(made)
+    # what shows the run before is not kept
+    assert qfix_command("resume", "here", "--total-steps", "310_000", "--no-pictures").code == 0
+    assert film_of("here") is None
+
+
 # Faults
 
 

@@ -51,6 +51,11 @@ OPTIONS = (
     Option("no-progress", "No progress bar."),
     Option("no-pictures", "Draw nothing."),
 )
+VIDEO = Option(
+    "video",
+    "When it is trained, make a film of four stages of the first seed, from untrained to the end, as it acted then: "
+    "figures/stages.mp4, or .gif where there is no ffmpeg.",
+)
 _OF_TRAINING = ("workers", "checkpoint_seconds", "step_time_limit")
 _STAGES = 4  # of a film
 _MOST_FAILURES = 3  # that are told in full; result.json has all
@@ -78,7 +83,13 @@ class Wishes(NamedTuple):
     @property
     def how_to_go_on(self) -> str:
         """Where the run is, and what to type; empty where it is kept nowhere."""
-        return "" if self.folder is None else f"Go on with it: {resume_command(self.folder, self.env)}"
+        return "" if self.folder is None else f"Go on with it: {self.to_go_on}"
+
+    @property
+    def to_go_on(self) -> str:
+        """What to type; of a finished run it makes the film, if one was asked for."""
+        assert self.folder is not None
+        return resume_command(self.folder, self.env, *(["--video"] if self.film else []))
 
     @property
     def farewell(self) -> str:
@@ -92,7 +103,8 @@ class Wishes(NamedTuple):
             from qfix.runs import RunFolder
 
             if RunFolder(self.folder).status == "finished":
-                return f"Interrupted. The run is finished, and kept in {self.folder}"
+                film = f"; for its film: {self.to_go_on}" if self.film else ""
+                return f"Interrupted. The run is finished, and kept in {self.folder}{film}"
         return f"Interrupted. {self.how_to_go_on}"
 
 
@@ -204,17 +216,21 @@ def _show(run: Any, wishes: Wishes, fault: QfixError | None) -> list[QfixError]:
         errors.append(failed)
         summary = summarise(run, unevaluated="as the environment failed")
     folder = None if wishes.folder is None else str(wishes.folder)
-    document = summary.to_dict() | {"folder": folder, "figures": [], "restored": run.restored}
-    document |= {"film": None} if wishes.film else {}
     keep = wishes.folder is not None and not isinstance(fault, FolderError)
-    if wishes.film and wishes.folder is not None and keep and run.steps:
-        errors += _film(run, document, wishes.folder)
+    document = summary.to_dict() | {"folder": folder, "figures": [], "restored": run.restored}
+    if wishes.folder is not None and keep:
+        remove_film(wishes.folder)  # it would show what the run was before
+    document |= {"film": None} if wishes.film else {}
+    if wishes.film and wishes.folder is not None and keep and run.status == "finished":
+        errors += film(run, document, wishes.folder)
     if wishes.folder is not None and keep:
         errors += _keep(summary, document, wishes.folder, wishes.pictures)
     if wishes.json:
         print(json.dumps(document, indent=1))
     else:
         _print_result(summary, document, keep)
+        if wishes.film and keep and run.status != "finished":
+            print(f"film     none before the training is finished: {wishes.to_go_on}")
     return errors
 
 
@@ -231,7 +247,14 @@ def check_filmable(env: Any, folder: Path | None) -> None:
         raise OptionError(f"The '--video' option needs pictures, and '{name}' draws none. Leave it out.")
 
 
-def _film(run: Any, document: dict[str, Any], folder: Path) -> Iterator[QfixError]:
+def remove_film(folder: Path) -> None:
+    """Remove the films that are in the folder of a run."""
+    for path in (folder / "figures" / f"stages{kind}" for kind in (".mp4", ".gif")):
+        with suppress(OSError):
+            path.unlink()
+
+
+def film(run: Any, document: dict[str, Any], folder: Path) -> Iterator[QfixError]:
     """The film of the stages of a run, as far as it can be drawn; `document` is told of it."""
     from qfix.playback import play
     from qfix.playback.video import find_ffmpeg
@@ -239,8 +262,8 @@ def _film(run: Any, document: dict[str, Any], folder: Path) -> Iterator[QfixErro
     figures = folder / "figures"
     try:
         figures.mkdir(parents=True, exist_ok=True)
-        film = figures / ("stages.mp4" if find_ffmpeg() is not None else "stages.gif")
-        document["film"] = str(play(run, policy="exploratory", video=film, stages=_STAGES).path)
+        name = "stages.mp4" if find_ffmpeg() is not None else "stages.gif"
+        document["film"] = str(play(run, policy="exploratory", video=figures / name, stages=_STAGES).path)
     except QfixError as refused:
         yield refused
     except OSError as refused:

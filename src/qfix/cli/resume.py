@@ -6,6 +6,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,16 @@ from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
 from qfix.cli.kept import ENV, command_on, folder_named, lacks_evaluation, load_run, resume_command
 from qfix.cli.result import OPTIONS as RESULT_OPTIONS
-from qfix.cli.result import Wishes, conclude, keep_evaluated, of_training
+from qfix.cli.result import (
+    VIDEO,
+    Wishes,
+    check_filmable,
+    conclude,
+    film,
+    keep_evaluated,
+    of_training,
+    remove_film,
+)
 from qfix.cli.signals import say_when_stopped
 from qfix.errors import OptionError
 
@@ -30,6 +40,7 @@ OPTIONS = (
         "N",
     ),
     ENV,
+    VIDEO,
     *RESULT_OPTIONS,
     Option("help", "Show this."),
 )
@@ -44,6 +55,8 @@ def run(arguments: list[str]) -> int:
     folder = folder_named(words, "qfix resume")
     wishes = Wishes.of(own, folder, own["env"])
     kept = load_run(folder, own["env"], python=".resume()", step_time_limit=own["step_time_limit"])
+    if wishes.film:
+        check_filmable(kept.env, folder)
     try:
         return go_on(kept, wishes, own["total_steps"], own)
     except OptionError as error:
@@ -61,16 +74,7 @@ def go_on(kept: Any, wishes: Wishes, total_steps: int | None, own: Mapping[str, 
     """
     assert wishes.folder is not None
     if kept.steps == (kept.spec.total_steps if total_steps is None else total_steps):
-        if wishes.json:
-            document = kept.to_dict() | {"folder": str(wishes.folder), "restored": kept.restored}
-            print(json.dumps(document, indent=1))
-            return 0
-        print(f"{wishes.folder} is finished: all {kept.steps:,} steps of each seed are made.")
-        if lacks_evaluation(wishes.folder):
-            print(f"It is not evaluated yet: {command_on('evaluate', wishes.folder, wishes.env)}")
-        extend = resume_command(str(wishes.folder), wishes.env, "--total-steps", f"{2 * kept.steps:_}")
-        print(f"To extend it: {extend}")
-        return 0
+        return _finished(kept, wishes)
     total = kept.spec.total_steps if total_steps is None else total_steps
     if total > kept.steps:
         _require_writable(kept.folder)
@@ -89,6 +93,41 @@ def go_on(kept: Any, wishes: Wishes, total_steps: int | None, own: Mapping[str, 
         return kept
 
     return conclude(training, wishes, kept.steps)
+
+
+def _finished(kept: Any, wishes: Wishes) -> int:
+    """Say that there is nothing to be trained, and make the film that is asked for."""
+    assert wishes.folder is not None
+    document = kept.to_dict() | {"folder": str(wishes.folder), "restored": kept.restored}
+    errors = []
+    if wishes.film:
+        _require_writable(wishes.folder)
+        remove_film(wishes.folder)
+        document["film"] = None
+        errors = list(film(kept, document, wishes.folder))
+        _note_film(document["film"], wishes.folder / "result.json")
+    if wishes.json:
+        print(json.dumps(document, indent=1))
+    else:
+        print(f"{wishes.folder} is finished: all {kept.steps:,} steps of each seed are made.")
+        if lacks_evaluation(wishes.folder):
+            print(f"It is not evaluated yet: {command_on('evaluate', wishes.folder, wishes.env)}")
+        extend = resume_command(str(wishes.folder), wishes.env, "--total-steps", f"{2 * kept.steps:_}")
+        print(f"To extend it: {extend}")
+        if document.get("film"):
+            print(f"film     {document['film']}")
+    for error in errors:
+        print("Error:", " ".join(str(error).split()), file=sys.stderr)
+    return 1 if errors else 0
+
+
+def _note_film(film: str | None, result: Path) -> None:
+    """Let the result that is kept, if one is, tell of the film."""
+    from qfix.runs.files import write_atomically
+
+    with suppress(OSError, ValueError, TypeError):
+        told = json.loads(result.read_text(encoding="utf-8")) | {"film": film}
+        write_atomically(result, (json.dumps(told, indent=1) + "\n").encode())
 
 
 def _require_writable(folder: Path) -> None:

@@ -21,7 +21,7 @@ from qfix.cli.environment import (
     with_truths,
 )
 from qfix.cli.result import OPTIONS as RESULT_OPTIONS
-from qfix.cli.result import Wishes, check_filmable, conclude, of_training
+from qfix.cli.result import VIDEO, Wishes, check_filmable, conclude, of_training
 from qfix.cli.settings import NOTHING, Settings, in_file, read_settings, understand, without
 from qfix.cli.signals import say_when_stopped
 from qfix.errors import EnvironmentFault, OptionError, QfixError
@@ -92,11 +92,7 @@ OPTIONS = (
         read.word,
         "FILE",
     ),
-    Option(
-        "video",
-        "When it is trained, make a film of four stages of the first seed, from untrained to the end, as it acted "
-        "then: figures/stages.mp4, or .gif where there is no ffmpeg.",
-    ),
+    VIDEO,
     Option("require-convergence", "Warn unless the step size satisfies the Robbins-Monro conditions."),
     *RESULT_OPTIONS,
     Option("help", "Show this; after ENV or ALGORITHM with their options."),
