@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import re
 import shutil
 import sqlite3
@@ -691,6 +692,44 @@ def test_a_film_of_stages_has_a_line_above_and_leaves_out_the_middle(tmp_path):
     with Image.open(plain_film) as one, Image.open(stages) as three:
         assert three.size[0] == one.size[0]
         assert three.size[1] == one.size[1] + 14
+
+
+class Screen(Walk):
+    """A quick one that is wide, and looks at what SDL would."""
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}
+    drivers: set = set()
+
+    def step(self, action):
+        return self.at, 0.0, False, False, {}
+
+    def render(self):
+        self.drivers.add(os.environ.get("SDL_VIDEODRIVER"))
+        image = np.zeros((301, 500, 3), np.uint8)
+        image[self.np_random.integers(301)] = 255
+        return image
+
+
+def test_a_gif_of_stages_is_small_and_says_what_it_is_at(tmp_path, monkeypatch):
+    monkeypatch.delenv("SDL_VIDEODRIVER", raising=False)
+    run = qfix.train(Walk, "q_learning", total_steps=64)
+    said, stages = [], tmp_path / "stages.gif"
+
+    def make():
+        return gymnasium.wrappers.TimeLimit(Screen("rgb_array"), 100)
+
+    play(run, env=make, video=stages, stages=3, tell=said.append)
+    with Image.open(stages) as film:
+        assert film.size == (250, 150 + 28)
+        seconds = 0
+        for k in range(film.n_frames):
+            film.seek(k)
+            seconds += film.info["duration"] / 1_000
+        assert film.n_frames == 3 * 35  # the start, 33 of 99 steps, the last one
+        assert seconds == pytest.approx(3 * (35 + 10) / 10)
+    assert said[1:] == [f"drawing stage {k} of 3" for k in (1, 2, 3)]
+    assert Screen.drivers == {"dummy"}
+    assert "SDL_VIDEODRIVER" not in os.environ
 
 
 def test_stages_that_are_none_are_refused(runs):

@@ -335,6 +335,18 @@ def evaluating(long: bool) -> AbstractContextManager[object]:
     return Console(stderr=True).status("evaluating ...")
 
 
+@contextmanager
+def telling(shown: bool) -> Iterator[Callable[[str], None]]:
+    """What to call with what is being done, to have it shown on a terminal to those who wait."""
+    if not shown or not sys.stderr.isatty():
+        yield lambda said: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("...") as status:
+        yield lambda said: status.update(f"{said} ...")
+
+
 def alert_text(alert: Any) -> str:
     """An alert as a line."""
     return f"seed {alert.seed}, step {alert.step:,}: {alert.message}"

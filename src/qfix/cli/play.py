@@ -55,21 +55,24 @@ def run(arguments: list[str]) -> int:
     words, own = opened
     folder = folder_named(words, "qfix play")
     kept = load_trained(folder, own["env"], checkpoint_named(own["checkpoint"]), ".policy()")
+    from qfix.loop import telling
     from qfix.playback import play
 
     try:
-        played = play(
-            kept,
-            own["seed"],
-            own["episodes"],
-            own["policy"],
-            own["eval_seed"],
-            own["video"],
-            pause_seconds=pause_of(own["pause"]),
-            env=own["env"],
-            file=screen(),
-            stages=own["stages"],
-        )
+        with telling(own["video"] is not None) as tell:
+            played = play(
+                kept,
+                own["seed"],
+                own["episodes"],
+                own["policy"],
+                own["eval_seed"],
+                own["video"],
+                pause_seconds=pause_of(own["pause"]),
+                env=own["env"],
+                file=screen(),
+                stages=own["stages"],
+                tell=tell,
+            )
     except OptionError as error:
         raise OptionError(
             read.as_typed(str(error), OPTIONS).replace("option of Run ", "option of play ")

@@ -222,7 +222,7 @@ def _show(run: Any, wishes: Wishes, fault: QfixError | None) -> list[QfixError]:
         remove_film(wishes.folder)  # it would show what the run was before
     document |= {"film": None} if wishes.film else {}
     if wishes.film and wishes.folder is not None and keep and run.status == "finished":
-        errors += film(run, document, wishes.folder)
+        errors += film(run, document, wishes.folder, wishes.progress)
     if wishes.folder is not None and keep:
         errors += _keep(summary, document, wishes.folder, wishes.pictures)
     if wishes.json:
@@ -254,8 +254,11 @@ def remove_film(folder: Path) -> None:
             path.unlink()
 
 
-def film(run: Any, document: dict[str, Any], folder: Path) -> Iterator[QfixError]:
+def film(
+    run: Any, document: dict[str, Any], folder: Path, progress: bool = False
+) -> Iterator[QfixError]:
     """The film of the stages of a run, as far as it can be drawn; `document` is told of it."""
+    from qfix.loop import telling
     from qfix.playback import play
     from qfix.playback.video import find_ffmpeg
 
@@ -263,7 +266,9 @@ def film(run: Any, document: dict[str, Any], folder: Path) -> Iterator[QfixError
     try:
         figures.mkdir(parents=True, exist_ok=True)
         name = "stages.mp4" if find_ffmpeg() is not None else "stages.gif"
-        document["film"] = str(play(run, policy="exploratory", video=figures / name, stages=_STAGES).path)
+        with telling(progress) as tell:
+            played = play(run, policy="exploratory", video=figures / name, stages=_STAGES, tell=tell)
+        document["film"] = str(played.path)
     except QfixError as refused:
         yield refused
     except OSError as refused:

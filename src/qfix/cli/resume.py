@@ -104,7 +104,7 @@ def _finished(kept: Any, wishes: Wishes) -> int:
         _require_writable(wishes.folder)
         remove_film(wishes.folder)
         document["film"] = None
-        errors = list(film(kept, document, wishes.folder))
+        errors = list(film(kept, document, wishes.folder, wishes.progress))
         _note_film(document["film"], wishes.folder / "result.json")
     if wishes.json:
         print(json.dumps(document, indent=1))

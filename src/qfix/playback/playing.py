@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -23,6 +25,8 @@ from qfix.run import Run
 
 _HOLD_SECONDS = 1.0  # that the last picture of an episode stays
 _STAGE_SECONDS = 6.0  # of an episode that a film of several stages shows, and its end
+_GIF_FRAMES_A_SECOND = 10  # about as many, of several stages: the format keeps every picture whole
+_GIF_WIDE = 400  # pixels from which such a picture is halved
 
 
 class Played(NamedTuple):
@@ -64,6 +68,7 @@ def play(
     file: TextIO | None = None,
     pause_seconds: float = 0.0,
     stages: int = 1,
+    tell: Callable[[str], None] = lambda said: None,
 ) -> Played:
     """Let a learned policy play, and watch.
 
@@ -84,7 +89,8 @@ def play(
         stages: policies to show, one after the other: from 2 on, the untrained one, then each after four times the
             steps of the one before, the last of them the learned one, all in the same episodes. Training is
             deterministic: the seed is trained anew up to the last stage but one. A film shows the first six seconds
-            of an episode, and its end.
+            of an episode, and its end; a .gif at about ten pictures a second, and wide ones at half their size.
+        tell: is called with what is being done, for those who wait.
 
     Returns:
         Played: the returns, the lengths and the path of the film.
@@ -98,12 +104,15 @@ def play(
     _check(episodes, policy, eval_seed, stages)
     path = None if video is None else check_film(video)
     run = source if isinstance(source, Run) else load(source, env)
+    if stages > 1:
+        tell("training anew up to the last stage but one")
     shown = stages_of(run, seed, stages, policy == "exploratory")
     scene = Scene(_env(run, isinstance(source, Run), env, film=path is not None))
     played = Played([], [], path)
 
     def moments() -> Iterator[_Moment]:
-        for learned, acting in shown:
+        for k, (learned, acting) in enumerate(shown, 1):
+            tell(f"drawing stage {k} of {len(shown)}" if len(shown) > 1 else "drawing")
             for i in range(episodes):
                 for moment in _moments(scene.env, acting, eval_seed, i, policy):
                     yield moment._replace(learned=learned)
@@ -114,11 +123,27 @@ def play(
         if path is None:
             put(_texts(scene, moments(), run, episodes, stages), file, pause_seconds)
         else:
-            write_film(path, _images(scene, moments(), stages > 1), scene.frames_a_second)
+            small = stages > 1 and path.suffix.lower() == ".gif"
+            every = max(1, round(scene.frames_a_second / _GIF_FRAMES_A_SECOND)) if small else 1
+            images = _images(scene, moments(), stages > 1, every, small)
+            with _without_a_screen():
+                write_film(path, images, scene.frames_a_second / every)
     finally:
         if scene.env is not env and scene.env is not run.env:
             scene.env.close()
     return played
+
+
+@contextmanager
+def _without_a_screen() -> Iterator[None]:
+    """SDL, with which Gymnasium draws, looks for no screen meanwhile: it complains where there is none."""
+    unset = "SDL_VIDEODRIVER" not in os.environ
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+    try:
+        yield
+    finally:
+        if unset:
+            os.environ.pop("SDL_VIDEODRIVER", None)
 
 
 def _check(episodes: int, policy: str, eval_seed: int, stages: int) -> None:
@@ -216,12 +241,24 @@ def _texts(scene: Scene, moments: Iterator[_Moment], run: Run, episodes: int, st
             yield f"return {moment.total:g} after {moment.step:,} steps"
 
 
-def _images(scene: Scene, moments: Iterator[_Moment], in_stages: bool) -> Iterator[Image]:
+def _images(
+    scene: Scene, moments: Iterator[_Moment], in_stages: bool, every: int, small: bool
+) -> Iterator[Image]:
     for moment in moments:
-        if in_stages and moment.step > _STAGE_SECONDS * scene.frames_a_second and not moment.is_last:
+        late = in_stages and moment.step > _STAGE_SECONDS * scene.frames_a_second
+        if (late or moment.step % every) and not moment.is_last:
             continue
         image = scene.image(moment.observation, moment.action)
+        if small and image.shape[1] >= _GIF_WIDE:
+            image = _halved(image)
         if in_stages:
             image = headed(image, f"AFTER {moment.learned} STEPS")
-        for _ in range(1 + moment.is_last * round(_HOLD_SECONDS * scene.frames_a_second)):
+        for _ in range(1 + moment.is_last * round(_HOLD_SECONDS * scene.frames_a_second / every)):
             yield image
+
+
+def _halved(image: Image) -> Image:
+    """Every pixel the mean of four."""
+    height, width = (n - n % 2 for n in image.shape[:2])
+    blocks = image[:height, :width].reshape(height // 2, 2, width // 2, 2, 3)
+    return np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8)
