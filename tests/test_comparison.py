@@ -35,6 +35,14 @@ def test_the_better_of_two_is_found_from_their_folders(folders):
     assert "budgets differ" in str(compared)
 
 
+def test_budgets_that_were_rounded_to_whole_units_are_alike(tmp_path):
+    for steps in (2_000, 2_096, 2_120):
+        qfix.train(LAKE, out=tmp_path / f"{steps}", total_steps=steps)
+    one, near, far = (tmp_path / f"{steps}" for steps in (2_000, 2_096, 2_120))
+    assert "budgets differ" not in str(qfix.compare([one, near]))
+    assert "budgets differ" in str(qfix.compare([one, near, far]))
+
+
 def test_folders_and_runs_say_the_same(folders):
     one, other = scores_of(folders[0]), scores_of(qfix.load(folders[0]))
     np.testing.assert_array_equal(one.scores, other.scores)

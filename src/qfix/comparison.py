@@ -23,6 +23,8 @@ from qfix.run import Run
 from qfix.runs import RunFolder, RunSpec
 from qfix.runs.reader import MetricSeries
 
+_SAME_BUDGET = 1.05  # the larger over the smaller, up to which nothing is said: networks round theirs up
+
 
 @dataclass(frozen=True, repr=False)
 class RunScores:
@@ -305,8 +307,8 @@ def _notes(runs: Sequence[RunScores]) -> list[str]:
             got = [f"{one.spec.env} {one.spec.env_kwargs or ''}".strip() for one in (first, run)]
             raise option_error("compare", "runs", rule, got, "Compare within an environment.")
     notes = []
-    budgets = {run.steps for run in runs}
-    if len(budgets) > 1:
+    budgets = [run.steps for run in runs]
+    if max(budgets) > _SAME_BUDGET * min(budgets):
         told = ", ".join(f"{run.name} {run.steps:,}" for run in runs)
         notes.append(f"The budgets differ (steps of a seed: {told}).")
     for run in runs:
