@@ -298,6 +298,8 @@ def test_runs_of_other_worlds_or_features_have_another_digest():
 def test_convergence_is_warned_of_where_it_was_asked_for():
     with pytest.warns(UserWarning, match="alpha|step size"):
         qfix.train(GRID, total_steps=10, alpha=0.1, require_convergence=True)
+    with pytest.warns(UserWarning, match=r"^learning_rate=Constant\(0.001\) does not"):
+        qfix.train(GRID, "a2c", total_steps=10, learning_rate=1e-3, require_convergence=True)
     qfix.train(GRID, total_steps=10, alpha="Polynomial(1, 0.7, by=visit)", require_convergence=True)
 
 

@@ -150,7 +150,7 @@ def train(
     )
     config = trainer.config
     if require_convergence:
-        _warn_of_divergence(config.alpha)
+        _warn_of_divergence(config)
     by_id = isinstance(env, str)
     kwargs = dict(env_kwargs or {}) if by_id else own_options(made)
     module = env.rpartition(":")[0] if isinstance(env, str) else ""
@@ -394,8 +394,12 @@ def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
     return tuple(int(s) for s in listed)
 
 
-def _warn_of_divergence(alpha: Any) -> None:
-    said = convergence_warning(alpha) if isinstance(alpha, Schedule) else None
+def _warn_of_divergence(config: Any) -> None:
+    alpha = config.alpha
+    if not isinstance(alpha, Schedule):
+        return
+    by_visits = any(field.name == "alpha" for field in dataclasses.fields(config))
+    said = convergence_warning(alpha) if by_visits else convergence_warning(alpha, "learning_rate", "step")
     if said is not None:
         warnings.warn(said, stacklevel=3)  # where `train` is called
 

@@ -118,4 +118,7 @@ def test_the_warning_says_what_fails_why_and_what_to_use():
         "Use alpha=Polynomial(1.0, 0.8, by='visit')."
     )
     assert convergence_warning(Constant(0.1), "beta").startswith("beta=Constant(0.1) does not")
+    of_network = convergence_warning(Constant(1e-3), "learning_rate", "step")
+    assert of_network.startswith("learning_rate=Constant(0.001) does not")
+    assert of_network.endswith("Use learning_rate=Polynomial(0.001, 0.8).")
     assert "finite sum (10 over all counts)" in convergence_warning(Decay(1.0, 0.9))

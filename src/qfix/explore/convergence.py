@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from qfix.explore.schedules import (
+    By,
     Constant,
     Decay,
     Exponential,
@@ -99,8 +100,13 @@ def robbins_monro(schedule: Schedule) -> RobbinsMonro:
     return RobbinsMonro(True, False, reason)
 
 
-def convergence_warning(schedule: Schedule, name: str = "alpha") -> str | None:
+def convergence_warning(schedule: Schedule, name: str = "alpha", by: By = "visit") -> str | None:
     """The sentence to warn with when convergence was asked for and the schedule cannot give it, else None.
+
+    Args:
+        schedule: the step size.
+        name: of the option that has it.
+        by: what the schedule that is suggested counts; one that counts visits begins at 1, as a mean does.
 
     >>> from qfix.explore import Polynomial
     >>> convergence_warning(Polynomial(1.0, 0.8, by="visit")) is None
@@ -109,7 +115,7 @@ def convergence_warning(schedule: Schedule, name: str = "alpha") -> str | None:
     answer = robbins_monro(schedule)
     if answer.holds:
         return None
-    remedy = Polynomial(1.0, 0.8, by="visit")
+    remedy = Polynomial(1.0 if by == "visit" else schedule.bounds()[1] or 1.0, 0.8, by=by)
     return (
         f"{name}={schedule!r} does not satisfy the Robbins-Monro conditions, so convergence is not "
         f"guaranteed. {answer.reason} Use {name}={remedy!r}."
