@@ -32,6 +32,14 @@ def with_values(run, q):
     return run
 
 
+def test_the_unit_that_compiles_has_no_speed():
+    run = qfix.train("CartPole-v1", "a2c", total_steps=30, num_envs=8, num_steps=5)
+    assert run.steps == 40
+    assert (run.speed, run.to_dict()["steps_per_second"]) == (0.0, None)
+    run.resume(80)
+    assert run.speed > 0.0
+
+
 def test_values_have_a_row_for_every_state(grid, lake):
     assert grid.q.shape == (2, 11, 4)
     assert lake.q.shape == (3, 16, 4)

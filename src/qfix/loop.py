@@ -314,7 +314,8 @@ class _Reporter:
 
         def show(made: int, total: int, seconds: float) -> None:
             nonlocal told
-            self._bar.update(task, completed=made, speed=speed_text(run.speed))
+            speed = speed_text(run.speed) if run.speed else "compiling ..."
+            self._bar.update(task, completed=made, speed=speed)
             for alert in run.alerts[told:]:
                 self._bar.console.print(f"Alert: {alert_text(alert)}", style="yellow", highlight=False)
             told = len(run.alerts)

@@ -117,7 +117,8 @@ class Run:
         taken = time.perf_counter() - begun
         self._seconds += taken
         if self._first is None:
-            self._first = (self.steps, taken)
+            unit = self.trainer.unit_steps  # begun when its first step is asked for, and then made whole
+            self._first = (-(-self.steps // unit) * unit, taken)
 
     def _note(self, records: Any) -> None:
         for i, (returns, lengths) in enumerate(zip(records.returns, records.lengths, strict=True)):
@@ -215,13 +216,14 @@ class Run:
 
     @property
     def speed(self) -> float:
-        """Environment steps a second, all seeds together, without the first advance, which may compile."""
+        """Environment steps a second, all seeds together, without the first advance, which may compile.
+
+        0 where no others were made.
+        """
         if self._first is None:
             return 0.0
         made, seconds = self.steps - self._first[0], self._seconds - self._first[1]
-        if made == 0:
-            made, seconds = self._first[0], self._first[1]
-        return made * len(self.spec.seeds) / seconds if seconds > 0 else 0.0
+        return made * len(self.spec.seeds) / seconds if made > 0 and seconds > 0 else 0.0
 
     @property
     def episodes(self) -> Episodes:
@@ -464,7 +466,7 @@ class Run:
             "steps": self.steps,
             "seconds": round(self.seconds, 6),
             "compiling_seconds": round(self.compiling_seconds, 6),
-            "steps_per_second": round(self.speed, 1),
+            "steps_per_second": round(self.speed, 1) or None,
             "episodes": [len(r) for r in episodes.returns],
             "training_return": [float(r.mean()) if len(r) else None for r in tail],
             "failures": {str(seed): said for seed, said in self.failures.items()},

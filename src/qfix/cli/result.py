@@ -321,7 +321,8 @@ def _print_result(summary: Any, document: dict[str, Any], kept: bool, file: Text
     console.print(f"[bold]{escape(run_title(spec))}[/]: {each}, {spec.driver}")
     trained = run.seconds - run.compiling_seconds
     first = f", after {run.compiling_seconds:.1f} s of compiling" if run.compiling_seconds > 1 else ""
-    console.print(f"{trained:.2f} s, {speed_text(run.speed)}{first}", style="dim")
+    timed = f"{trained:.2f} s, {speed_text(run.speed)}{first}"
+    console.print(timed if run.speed else f"{run.seconds:.2f} s, compiling included", style="dim")
     preset = preset_of(spec)
     if preset:
         told = ", ".join(name if value is True else f"{name} {value}" for name, value in preset.items())

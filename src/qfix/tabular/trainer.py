@@ -123,6 +123,8 @@ class TabularTrainer:
 
     # What experiment asks for
 
+    unit_steps = 1  # steps of a seed that are made at once
+
     def start(self) -> State:
         """Every seed before its first step."""
         agents = [self.blueprint.agent(seed) for seed in self.seeds]
