@@ -136,6 +136,11 @@ def preset_of(spec: RunSpec) -> dict[str, Any]:
     return {name: given[name] for name in rows if spec.config.get(name) == given[name] != usual[name]}
 
 
+def preset_span(spec: RunSpec) -> int:
+    """Steps over which the learning rate falls that a run has from the table of presets; 0 where none does."""
+    return _duration(preset_of(spec).get("learning_rate"))
+
+
 def known_model(env: gymnasium.Env[Any, Any], gamma: float) -> FiniteMDP | None:
     """The finite model of an environment, or None.
 

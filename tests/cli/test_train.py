@@ -1,5 +1,6 @@
 """`qfix train` as a newcomer types it."""
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 import qfix
 import qfix.stats
+from qfix.presets import PRESETS
 
 SHORT = ("--total-steps", "20_000")
 
@@ -101,6 +103,9 @@ def test_help_speaks_of_the_family_of_the_algorithm(qfix_command):
         for words in (("FrozenLake",), ("CartPole-v1", "dqn"), ())
     )
     assert "exactly; by default" in table
+    for text, trainer in ((table, "tabular"), (network, "deep"), (both, "tabular"), (both, "deep")):
+        usual = importlib.import_module(f"qfix.{trainer}.trainer")._FIRST_LOOK
+        assert all(f"{steps:,}" in text for steps in usual.values())
     assert "auto, compiled (all" in table
     assert "device" not in table.partition("Options: ")[2]
     assert "rounded up to whole units" in network
@@ -260,6 +265,26 @@ def test_the_preset_is_told(qfix_command):
     more = "--eval-episodes 0"
     assert "\npreset: double, n_step 3\n" in qfix_command(*line.split(), *more.split()).out
     assert "\npreset: double\n" in qfix_command(*line.split(), *more.split(), "--n-step", "2").out
+
+
+def test_a_preset_is_told_as_it_is_typed_and_for_how_many_steps_it_is(qfix_command, monkeypatch):
+    presets = {
+        "learning_rate": "Linear(1e-3, 1e-4, 3_000)",
+        "hidden": (4, 4),
+        "gamma": 0.9,
+        "max_grad_norm": 1.0,
+    }
+    monkeypatch.setitem(PRESETS, ("CartPole-v1", "a2c"), presets)
+    line = "train CartPole-v1 a2c --out none --no-progress --eval-episodes 0 --total-steps"
+    out = qfix_command(*line.split(), "80").out
+    assert (
+        "\npreset: learning_rate Linear(0.001, 0.0001, 3000), hidden 4,4, gamma 0.9, max_grad_norm 1.0\n"
+        in out
+    )
+    assert "\nThe preset's learning_rate is for 3,000 steps, and these are 128.\n" in out
+    assert "is for" not in qfix_command(*line.split(), "2800").out
+    monkeypatch.setitem(PRESETS, ("CartPole-v1", "a2c"), {"learning_rate": 1e-3})
+    assert "\npreset: learning_rate 0.001\n" in qfix_command(*line.split(), "80").out
 
 
 def test_a_warning_is_one_line_too(qfix_command):

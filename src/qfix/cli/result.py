@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -58,6 +59,7 @@ VIDEO = Option(
 )
 _OF_TRAINING = ("workers", "checkpoint_seconds", "step_time_limit")
 _STAGES = 4  # of a film
+_SAME_SPAN = 1.5  # factor between a budget and the steps of a preset's schedule, from which it is told
 _MOST_FAILURES = 3  # that are told in full; result.json has all
 
 
@@ -254,9 +256,7 @@ def remove_film(folder: Path) -> None:
             path.unlink()
 
 
-def film(
-    run: Any, document: dict[str, Any], folder: Path, progress: bool = False
-) -> Iterator[QfixError]:
+def film(run: Any, document: dict[str, Any], folder: Path, progress: bool = False) -> Iterator[QfixError]:
     """The film of the stages of a run, as far as it can be drawn; `document` is told of it."""
     from qfix.loop import telling
     from qfix.playback import play
@@ -307,7 +307,7 @@ def _print_result(summary: Any, document: dict[str, Any], kept: bool, file: Text
     from rich.console import Console
     from rich.markup import escape
 
-    from qfix.assembly import preset_of
+    from qfix.assembly import preset_of, preset_span
     from qfix.loop import alert_text, speed_text
     from qfix.report.summary import run_title
     from qfix.report.tables import result_table
@@ -325,8 +325,13 @@ def _print_result(summary: Any, document: dict[str, Any], kept: bool, file: Text
     console.print(timed if run.speed else f"{run.seconds:.2f} s, compiling included", style="dim")
     preset = preset_of(spec)
     if preset:
-        told = ", ".join(name if value is True else f"{name} {value}" for name, value in preset.items())
-        console.print(f"preset: {told}", style="dim", markup=False)
+        told = ", ".join(
+            name if value is True else f"{name} {_plain(value)}" for name, value in preset.items()
+        )
+        console.print(f"preset: {told}", style="dim", markup=False, soft_wrap=True)
+        if not 1 / _SAME_SPAN < spec.total_steps / (preset_span(spec) or spec.total_steps) < _SAME_SPAN:
+            said = f"The preset's learning_rate is for {preset_span(spec):,} steps, and these are {spec.total_steps:,}."
+            console.print(said, style="dim", soft_wrap=True)
     for line in run.trainer.about:
         console.print(line, style="dim", markup=False)
     console.print()
@@ -348,6 +353,12 @@ def _print_result(summary: Any, document: dict[str, Any], kept: bool, file: Text
         if run.trainer.remembers:
             why = "a recurrent network values what it has seen so far"
         console.print(f"No value map: {why}.", style="dim")
+
+
+def _plain(option: Any) -> str:
+    """An option in JSON form, as it would be typed."""
+    text = ",".join(map(str, option)) if isinstance(option, list) else str(option)
+    return re.sub(r"^Constant\((.*)\)$", r"\1", text)
 
 
 def _failures(run: Any) -> str:
