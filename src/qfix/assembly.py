@@ -30,6 +30,7 @@ from qfix.errors import (
     from_elsewhere,
     nearest,
     option_error,
+    parts_of,
 )
 from qfix.explore import Linear, as_schedule
 from qfix.mdp import FiniteMDP
@@ -87,6 +88,8 @@ def make_config(name: str, options: Mapping[str, Any]) -> Any:
             near = from_elsewhere(option, offered) or nearest(option, offered, 0.7)
             listed = f"Its options: {', '.join(known)}. Options of the environment go into env_kwargs."
             hint = f"Did you mean '{near}'?" if near else listed
+            if parts := parts_of(option, known):
+                hint = f"Use {', '.join(f'{part}={options[option]!r}' for part in parts)}."
             raise OptionError(f"{name} has no option '{option}'. {hint}")
     return config_class(**options)
 

@@ -118,12 +118,12 @@ _ELSEWHERE = {
     "update_epochs": ("num_epochs",),
     "buffer": ("buffer_size",),
     "memory_size": ("buffer_size",),
-    "batch": ("batch_size",),
+    "batch": ("batch_size", "num_minibatches"),
+    "batch_size": ("num_minibatches",),
+    "minibatch_size": ("num_minibatches", "batch_size"),
     "train_freq": ("train_every",),
     "target_update_interval": ("target_every",),
     "gae_lambda": ("lambda_",),
-    "clip_range": ("clip_high",),
-    "clip_coef": ("clip_high",),
     "clip_range_vf": ("value_clip",),
     "ent_coef": ("entropy_coefficient",),
     "vf_coef": ("value_coefficient",),
@@ -135,6 +135,20 @@ _ELSEWHERE = {
 }
 
 
+# those that are several here, each with the same value
+_IN_PARTS = {"clip_range": ("clip_low", "clip_high"), "clip_coef": ("clip_low", "clip_high")}
+
+
+def parts_of(option: str, known: Collection[str]) -> tuple[str, ...]:
+    """The options that stand here for one of another library, if they are several and there are all of them.
+
+    >>> parts_of("clip_range", ["gamma", "clip_low", "clip_high"]), parts_of("clip_range", ["gamma"])
+    (('clip_low', 'clip_high'), ())
+    """
+    parts = _IN_PARTS.get(option, ())
+    return parts if set(parts) <= set(known) else ()
+
+
 def from_elsewhere(option: str, known: Collection[str]) -> str | None:
     """What an option of other libraries is called here, of the options there are; None where it is none of theirs.
 
@@ -144,7 +158,7 @@ def from_elsewhere(option: str, known: Collection[str]) -> str | None:
     return next((name for name in _ELSEWHERE.get(option, ()) if name in known), None)
 
 
-def nearest(name: str, known: Iterable[str], least: float = 0.5) -> str | None:
+def nearest(name: str, known: Iterable[str], least: float = 0.6) -> str | None:
     """The known name that is most like another, at least so much; None where none is.
 
     >>> nearest("--sede", ["--seeds", "--out"]), nearest("--folder", ["--seeds", "--out"])

@@ -181,7 +181,11 @@ def test_an_annotation_says_how_its_text_is_read(kind, shown, values):
     ("kind", "text", "message"),
     [
         (int | None, "two", "The '--x' option must be a whole number. Got 'two'. Write 100_000"),
-        (tuple[int, ...], "64,a", "must be a whole number. Got 'a'"),
+        (
+            tuple[int, ...],
+            "64,a",
+            "takes whole numbers with commas between them. Got '64,a'. Write --x 64,64.",
+        ),
         (tuple[float, float], "1", "must have 2 values. Got '1'. Write --x X,X."),
         (bool, "perhaps", "must be true or false. Got 'perhaps'. Write --x true."),
         (Literal["mlp", "nature"], "natur", "be one of mlp, nature. Got 'natur'. Did you mean 'nature'?"),

@@ -135,6 +135,34 @@ def test_help_speaks_of_the_family_of_the_algorithm(qfix_command):
         ("train FrozenLake dqn --n-envs 4", 2, "Did you mean '--num-envs'?"),
         ("train FrozenLake dqn --buffer 400", 2, "Did you mean '--buffer-size'?"),
         ("train FrozenLake ppo --gae_lambda 0.9", 2, "Did you mean '--lambda'?"),
+        (
+            "train FrozenLake ppo --clip-range 0.1",
+            2,
+            "There is no option '--clip-range'. Write --clip-low 0.1 --clip-high 0.1.",
+        ),
+        ("train FrozenLake ppo --batch-size 64", 2, "Did you mean '--num-minibatches'?"),
+        (
+            "train FrozenLake ppo --epsilon 0.1",
+            2,
+            "There is no option '--epsilon' of ppo. It is one of q_learning, double_q_learning, sarsa, expected_sarsa, "
+            "...; ppo explores by its policy, from which it draws its actions. `qfix train ENV ppo --help` lists",
+        ),
+        (
+            "train FrozenLake reinforce --lambda 0.9",
+            2,
+            "It is one of watkins_q_lambda, sarsa_lambda, pqn, a2c, ...",
+        ),
+        (
+            "train CartPole-v1 dqn --hidden abc",
+            2,
+            "The '--hidden' option takes whole numbers with commas between them. Got 'abc'. Write --hidden 64,64.",
+        ),
+        (
+            "train FrozenLake ppo --nosuchthing 1",
+            2,
+            "`qfix train FrozenLake ppo --help` lists those there are.",
+        ),
+        ("train MsPacman-v1", 2, "There is no environment 'MsPacman-v1'. "),
         ("train FrozenLake --timesteps 400", 2, "Did you mean '--total-steps'?"),
         ("train FrozenLake --total-timesteps 400", 2, "Did you mean '--total-steps'?"),
         (
@@ -155,7 +183,7 @@ def test_help_speaks_of_the_family_of_the_algorithm(qfix_command):
         (
             "train CartPole-v1 dqn --hidden 64x64",
             2,
-            "The '--hidden' option takes numbers with commas between them. Got '64x64'. Write --hidden 64,64.",
+            "The '--hidden' option takes whole numbers with commas between them. Got '64x64'. Write --hidden 64,64.",
         ),
         (
             "train CartPole-v1 dqn --gru 16 --batch-size 50",

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from qfix.errors import OptionError, from_elsewhere, nearest
+from qfix.errors import OptionError, from_elsewhere, nearest, parts_of
 
 _TRUE, _FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -139,7 +139,7 @@ def understand(words: Mapping[str, str | None], options: Sequence[Option], comma
     values = {}
     for name, text in words.items():
         if name not in rows:
-            raise OptionError(f"There is no option '--{name}'. {_hint(name, options, command)}")
+            raise OptionError(f"There is no option '--{name}'. {_hint(name, text, options, command)}")
         row = rows[name]
         if row.read is None:
             if text and text.lower() not in (*_TRUE, *_FALSE):
@@ -165,7 +165,9 @@ def likely(name: str, options: Sequence[Option]) -> str | None:
     return begins or nearest(name, names.values())
 
 
-def _hint(name: str, options: Sequence[Option], command: str) -> str:
+def _hint(name: str, text: str | None, options: Sequence[Option], command: str) -> str:
+    if parts := parts_of(name.replace("-", "_"), [option.parameter for option in options]):
+        return f"Write {' '.join(f'--{part} {text or 0.2}' for part in parts).replace('_', '-')}."
     if near := likely(name, options):
         return f"Did you mean '--{near}'?"
     return f"`{command} --help` lists those there are."
@@ -335,11 +337,12 @@ def _several(part: Reading, length: int | None, name: str, text: str) -> tuple[A
         return tuple(part.read(name, one) for one in parts)
     except OptionError as error:
         numbers = re.findall(r"\d+", text) if part.read is whole else []
-        if len(numbers) < 2 or length is not None:
+        if part.read is not whole or length is not None:
             raise
+        example = ",".join(numbers) if len(numbers) > 1 else "64,64"
         raise OptionError(
-            f"The '--{name}' option takes numbers with commas between them. Got {text!r}. "
-            f"Write --{name} {','.join(numbers)}."
+            f"The '--{name}' option takes whole numbers with commas between them. Got {text!r}. "
+            f"Write --{name} {example}."
         ) from error
 
 

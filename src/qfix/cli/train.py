@@ -24,7 +24,7 @@ from qfix.cli.result import OPTIONS as RESULT_OPTIONS
 from qfix.cli.result import VIDEO, Wishes, check_filmable, conclude, of_training
 from qfix.cli.settings import NOTHING, Settings, in_file, read_settings, understand, without
 from qfix.cli.signals import say_when_stopped
-from qfix.errors import EnvironmentFault, OptionError, QfixError
+from qfix.errors import EnvironmentFault, OptionError, QfixError, from_elsewhere, parts_of
 from qfix.presets import preset
 
 _USAGE = "qfix train ENV [ALGORITHM] [--option value ...]"
@@ -143,6 +143,7 @@ def run(arguments: list[str]) -> int:
     known = [*OPTIONS, *_options_of(name)]
     try:
         values = understand(settings, known)
+        _require_own(own_words, known, name)
         values |= read.understand(own_words, known, f"qfix train {shlex.quote(env)} {name}")
         own = {o.parameter: values.pop(o.parameter, None) for o in OPTIONS}
         return _train(env, env_kwargs, name, values, own, made)
@@ -154,6 +155,30 @@ def run(arguments: list[str]) -> int:
 
 def _options_of(name: str) -> list[Option]:
     return read.options_of_config(importlib.import_module(algorithm(name).module).Config)
+
+
+def _require_own(words: Mapping[str, str | None], known: list[Option], name: str) -> None:
+    """That no option is of other algorithms, and of this one in no other name.
+
+    Raises:
+        OptionError: one is; says of which.
+    """
+    names = [option.name for option in known]
+    parameters = [option.parameter for option in known]
+    for option in words:
+        theirs = option.replace("-", "_")
+        if option in names or parts_of(theirs, parameters) or from_elsewhere(theirs, parameters):
+            continue
+        owners = [other for other in ALGORITHMS if option in (o.name for o in _options_of(other))]
+        if owners:
+            listed = ", ".join(owners[:4]) + (", ..." if len(owners) > 4 else "")
+            why = ""
+            if option in ("epsilon", "explore") and name in _BY_POLICY:
+                why = f"; {name} explores by its policy, from which it draws its actions"
+            raise OptionError(
+                f"There is no option '--{option}' of {name}. It is one of {listed}{why}. "
+                f"`qfix train ENV {name} --help` lists those there are."
+            )
 
 
 def _with_algorithm(words: Words) -> Words:
