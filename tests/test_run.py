@@ -1,11 +1,13 @@
 """What can be asked of a run."""
 
+
 import gymnasium
 import numpy as np
 import pytest
 
 import qfix
 from qfix.envs.table_env import TableEnv
+from qfix.errors import OptionError
 from qfix.evaluation import RandomPolicy
 
 GRID = "qfix/Grid4x3-v0"
@@ -30,6 +32,19 @@ def with_values(run, q):
     for agent in run.state.agents:
         agent.store.weights[:] = q
     return run
+
+
+@pytest.mark.parametrize(("algorithm", "options"), [("q_learning", {}), ("ppo", {"hidden": 4})])
+def test_the_order_of_another_library_is_named(algorithm, options):
+    policy = qfix.train("FrozenLake-v1", algorithm, total_steps=8, eval_episodes=0, **options).policy()
+    with pytest.raises(OptionError, match=r"must be True or False. Got None. .*Stable-Baselines3's"):
+        policy.predict(0, None, None)
+    with pytest.raises(OptionError, match=r"'deterministic' parameter of predict must be True.*Got 'no'"):
+        policy.predict(0, "no")
+    with pytest.raises(OptionError, match=r"'rng' parameter of predict must be"):
+        policy.predict(0, True, 5)
+    assert policy.predict(0, True) == policy.predict(0, np.True_)
+    assert policy.predict(0, False, np.random.default_rng(0)) in range(4)
 
 
 def test_the_unit_that_compiles_has_no_speed():

@@ -13,6 +13,7 @@ from qfix.deep.learned_policy import LearnedPolicy
 from qfix.deep.normaliser import Moments
 from qfix.deep.policy_network import PolicyNetwork
 from qfix.errors import OptionError, option_error
+from qfix.explore.options import require_drawing
 
 
 class ActorPolicy(LearnedPolicy):
@@ -104,8 +105,9 @@ class ActorPolicy(LearnedPolicy):
 
         Raises:
             SpaceError: an observation is not of the space.
-            OptionError: the mask has another shape, or allows nothing.
+            OptionError: the mask has another shape, or allows nothing; or `deterministic` or `rng` is none.
         """
+        require_drawing(deterministic, rng)
         outputs = self._masked(self.observe(obs), action_mask)
         if deterministic:
             action = self.actions.mode(np, outputs)
@@ -133,8 +135,9 @@ class ActorPolicy(LearnedPolicy):
         if mask is None:
             return outputs
         found = np.asarray(mask, bool)
-        parts = [] if isinstance(self.actions, Gaussian) else self.actions.parts(found)
-        if found.shape != outputs.shape or not all(part.any(axis=-1).all() for part in parts) or not parts:
+        fits = found.shape == outputs.shape
+        parts = [] if isinstance(self.actions, Gaussian) or not fits else self.actions.parts(found)
+        if not all(part.any(axis=-1).all() for part in parts) or not parts:
             rule = f"must have shape {outputs.shape} and allow an action"
             raise option_error("predict", "action_mask", rule, mask, "Use the info of the environment.")
         return self.actions.masked(np, outputs, found)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from qfix.errors import is_whole, option_error
 from qfix.explore.initial import Initial
 from qfix.explore.schedules import Schedule, is_number
@@ -65,6 +67,22 @@ def require_divisor(owner: str, name: str, value: int, of: int, said: str) -> No
 def _above(value: int, of: int) -> int:
     """The next divisor; 0 where there is none."""
     return next((n for n in range(value, of + 1) if of % n == 0), 0)
+
+
+def require_drawing(deterministic: Any, rng: Any) -> None:
+    """How the `predict` of a policy is to choose, and the stream that it is to draw from, if any.
+
+    Raises:
+        OptionError: they are not; says in which order the arguments stand.
+    """
+    order = (
+        "Its arguments are (obs, deterministic, rng), and not Stable-Baselines3's (observation, state, "
+        "episode_start, deterministic): write predict(obs, deterministic=True)."
+    )
+    if not isinstance(deterministic, bool | np.bool_):
+        raise option_error("predict", "deterministic", "must be True or False", deterministic, order)
+    if rng is not None and not isinstance(rng, np.random.Generator):
+        raise option_error("predict", "rng", "must be a numpy.random.Generator or None", rng, order)
 
 
 def require_choice(owner: str, name: str, value: Any, choices: tuple[str | bool, ...]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 
 from qfix.core import policies
 from qfix.errors import SpaceError
+from qfix.explore.options import require_drawing
 from qfix.tabular._compile import kernel
 from qfix.tabular.agent import EPISODE, STEP, STEP_IN_EPISODE, Blueprint
 from qfix.tabular.behaviour import Clock, probabilities
@@ -96,7 +97,9 @@ class TablePolicy:
 
         Raises:
             SpaceError: an observation is not in the space.
+            OptionError: `deterministic` is no truth, or `rng` no stream.
         """
+        require_drawing(deterministic, rng)
         values = self.action_values(obs)
         if deterministic:
             actions = values.argmax(axis=-1)
@@ -192,6 +195,7 @@ class BehaviourPolicy:
             deterministic: take the likeliest action; else draw one.
             rng: the stream to draw from where `deterministic` is False; by default the policy's own, of seed 0.
         """
+        require_drawing(deterministic, rng)
         chances = self.probabilities(obs)
         if deterministic:
             actions = chances.argmax(axis=-1)
