@@ -1,5 +1,6 @@
 """What can be asked of a run."""
 
+import re
 
 import gymnasium
 import numpy as np
@@ -34,6 +35,28 @@ def with_values(run, q):
     return run
 
 
+def test_an_evaluation_carries_what_the_world_tells():
+    run = qfix.train("qfix/RockPaperScissors-v0", "ppo", total_steps=1_024, eval_episodes=0)
+    found = run.evaluate(2)
+    mix = run.policy().probabilities(0)
+    assert found.measured["exploitability"] == pytest.approx(
+        [max(mix @ [0, -1, 1], mix @ [1, 0, -1], mix @ [-1, 1, 0])]
+    )
+    assert f"1 seed, 2 episodes a seed, exploitability {found.measured['exploitability'][0]:.3g})" in repr(
+        found
+    )
+    chance = run.baselines(2)["random"]
+    assert chance.measured["exploitability"] == pytest.approx([0.0], abs=1e-12)
+
+
+def test_one_is_told_as_one_and_a_history_as_what_it_has():
+    run = qfix.train("FrozenLake-v1", "q_learning", total_steps=1_000)
+    assert repr(run).endswith("1 seed x 1,000 steps, finished)")
+    assert repr(run.episodes) == f"Episodes({len(run.episodes.returns[0])} for 1 seed)"
+    told = rf"History\(1 seed, {len(run.episodes.returns[0])} episodes, \d+ measurements of \d+ metrics, "
+    assert re.fullmatch(told + r"2 snapshots, 0 alerts\)", repr(run.history))
+
+
 @pytest.mark.parametrize(("algorithm", "options"), [("q_learning", {}), ("ppo", {"hidden": 4})])
 def test_the_order_of_another_library_is_named(algorithm, options):
     policy = qfix.train("FrozenLake-v1", algorithm, total_steps=8, eval_episodes=0, **options).policy()
@@ -45,6 +68,14 @@ def test_the_order_of_another_library_is_named(algorithm, options):
         policy.predict(0, True, 5)
     assert policy.predict(0, True) == policy.predict(0, np.True_)
     assert policy.predict(0, False, np.random.default_rng(0)) in range(4)
+
+
+def test_a_policy_is_told_in_one_line():
+    run = qfix.train("Pendulum-v1", "ppo", total_steps=8, hidden=4, eval_episodes=0)
+    assert "\n" not in repr(run.policy())
+    assert repr(run.policy()).startswith("ActorPolicy(Box([-1. -1. -8.], ")
+    with pytest.raises(OptionError, match="'action_mask' parameter of predict must have shape"):
+        run.policy().predict(np.zeros(3), True, None, True)
 
 
 def test_the_unit_that_compiles_has_no_speed():

@@ -90,6 +90,15 @@ def option_error(owner: str, name: str, rule: str, value: object, remedy: str) -
     return OptionError(f"The '{name}' parameter of {owner} {rule}. Got {value!r}. {remedy}")
 
 
+def counted(n: int, noun: str) -> str:
+    """So many of something.
+
+    >>> counted(1, "seed"), counted(1_000, "seed")
+    ('1 seed', '1,000 seeds')
+    """
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """An error for a name that is not in a table; suggests the nearest known one.
 

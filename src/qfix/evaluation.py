@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import gymnasium
 import numpy as np
 
 from qfix.envs.masks import MASK
-from qfix.errors import EnvironmentFault
+from qfix.errors import EnvironmentFault, counted
 from qfix.mdp import FiniteMDP, expected_return
 from qfix.mdp.simulate import evaluation_seed
 
@@ -52,6 +52,8 @@ class Evaluation:
     """Whether the returns are expectations computed from the model, without sampling."""
     samples: np.ndarray | None = None
     """(seeds, episodes) return of each episode; None where the returns are exact."""
+    measured: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """(seeds,) of what the world tells of policies beside their returns, by name, such as "exploitability"."""
 
     @property
     def mean(self) -> float:
@@ -69,7 +71,10 @@ class Evaluation:
 
     def __repr__(self) -> str:
         how = "exact" if self.exact else f"{self.episodes} episodes a seed"
-        return f"Evaluation(mean return {self.mean:.6g} over {len(self.returns)} seeds, {how})"
+        told = "".join(f", {name} {np.mean(values):.3g}" for name, values in self.measured.items())
+        return (
+            f"Evaluation(mean return {self.mean:.6g} over {counted(len(self.returns), 'seed')}, {how}{told})"
+        )
 
 
 def allowed(policy: Policy, info: Mapping[str, Any]) -> dict[str, Any]:

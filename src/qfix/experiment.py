@@ -40,7 +40,7 @@ from qfix.assembly import (
     trainer_class,
     trainer_for,
 )
-from qfix.errors import CheckpointError, FolderError, OptionError, is_whole, option_error
+from qfix.errors import CheckpointError, FolderError, OptionError, counted, is_whole, option_error
 from qfix.explore import Schedule, convergence_warning
 from qfix.loop import Progress, carry_on, check_checkpoint_seconds, evaluating, keep_while
 from qfix.presets import preset
@@ -334,7 +334,7 @@ def _restored(
         raise CheckpointError(f"The manifest of {found.path} does not fit its arrays.")
     run.recall(StoreReader(path / STORE), found)
     run.restored = [
-        f"{trainer.kept} of {_counted(spec.seeds)} at step {found.step:,}",
+        f"{trainer.kept} of {counted(len(spec.seeds), 'seed')} at step {found.step:,}",
         *state.notes,
     ]
     return run
@@ -402,7 +402,3 @@ def _warn_of_divergence(config: Any) -> None:
     said = convergence_warning(alpha) if by_visits else convergence_warning(alpha, "learning_rate", "step")
     if said is not None:
         warnings.warn(said, stacklevel=3)  # where `train` is called
-
-
-def _counted(seeds: Sequence[int]) -> str:
-    return "1 seed" if len(seeds) == 1 else f"{len(seeds)} seeds"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import gymnasium
 import numpy as np
 
 from qfix.calibration import Calibration, calibrate
-from qfix.errors import EnvironmentFault, ModelError, is_whole, option_error
+from qfix.envs.catalogue import Measure, measure_of
+from qfix.errors import EnvironmentFault, ModelError, counted, is_whole, option_error
 from qfix.evaluation import (
     LONGEST_EPISODE,
     Evaluation,
@@ -288,6 +290,11 @@ class Run:
 
     # How good it is
 
+    @property
+    def measure(self) -> Measure | None:
+        """What the world tells of policies beside their returns; None of most, and of policies that remember."""
+        return None if self.trainer.remembers else measure_of(self.spec.env)
+
     def lend(self) -> None:
         """Somebody is about to step `env`: training brings it back to where its episode was."""
         self._displaced = self._shared
@@ -451,6 +458,10 @@ class Run:
             else:
                 self.lend()
                 self._evaluated[asked] = evaluate_by_playing(self.env, policies(), episodes, seed, kind)
+            measure = self.measure
+            if measure is not None:
+                told = {measure.name: np.array([measure(policy) for policy in policies()])}
+                self._evaluated[asked] = replace(self._evaluated[asked], measured=told)
         return self._evaluated[asked]
 
     # Keeping it
@@ -524,7 +535,8 @@ class Run:
 
     def __repr__(self) -> str:
         spec = self.spec
-        return f"Run({spec.algorithm} on {spec.env}, {len(spec.seeds)} seeds x {self.steps:,} steps, {self.status})"
+        made = f"{counted(len(spec.seeds), 'seed')} x {self.steps:,} steps"
+        return f"Run({spec.algorithm} on {spec.env}, {made}, {self.status})"
 
 
 def _check_evaluation(episodes: int, seed: int) -> None:

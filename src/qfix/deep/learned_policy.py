@@ -125,4 +125,5 @@ class LearnedPolicy(ABC):
             raise SpaceError(f"An observation must lie in {self.observation_space}. Got {obs!r}.") from fault
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.observation_space}, {self.network!r})"
+        space = " ".join(str(self.observation_space).split())  # bounds that are arrays break lines
+        return f"{type(self).__name__}({space}, {self.network!r})"

@@ -174,6 +174,11 @@ def entry(name: str) -> Entry:
     raise unknown_name("world", name, [row.name for row in CATALOGUE])
 
 
+def measure_of(env_id: str) -> Measure | None:
+    """What the world of an id tells of a policy beside its return; None of most."""
+    return next((row.measure for row in CATALOGUE if row.id == env_id), None)
+
+
 def definition_of(row: Entry) -> Callable[..., Any]:
     """The function (or the environment class) that a row names."""
     module, _, attribute = row.definition.partition(":")

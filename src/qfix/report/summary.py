@@ -10,7 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from qfix.envs.catalogue import CATALOGUE, Measure
+from qfix.envs.catalogue import Measure
 from qfix.evaluation import Evaluation
 from qfix.run import Run
 from qfix.runs import RunSpec
@@ -109,7 +109,8 @@ def summarise(
     baselines = run.baselines(wanted, seed)
     exploring = run.evaluate(wanted, seed, "exploratory") if exploratory else None
     if not known:
-        return Summary(run, found, None, baselines, exploratory=exploring, measured=_measured(run))
+        measured = None if run.measure is None else (run.measure, found.measured[run.measure.name])
+        return Summary(run, found, None, baselines, exploratory=exploring, measured=measured)
     gap = run.optimality_gap()
     # of a table it says where it has been: what is not visited is as far off as it began
     table = not run.trainer.learns_values or run.trainer.counts_visits
@@ -117,13 +118,6 @@ def summarise(
     distance = run.value_distance() if comparable else None
     told = baselines | {"optimal": run.optimum()}
     return Summary(run, found, gap, told, exploratory=exploring, value_distance=distance)
-
-
-def _measured(run: Run) -> tuple[Measure, np.ndarray] | None:
-    row = next((row for row in CATALOGUE if row.id == run.spec.env), None)
-    if row is None or row.measure is None or run.trainer.remembers:
-        return None
-    return row.measure, np.array([row.measure(run.policy(seed)) for seed in run.spec.seeds])
 
 
 def run_title(spec: RunSpec) -> str:

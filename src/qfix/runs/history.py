@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from qfix.errors import EnvironmentFault, FolderError, unknown_name
+from qfix.errors import EnvironmentFault, FolderError, counted, unknown_name
 from qfix.runs.alerts import Alert, Watchman
 from qfix.runs.reader import StoreReader
 from qfix.runs.store import MetricStore
@@ -70,7 +70,8 @@ class Episodes:
     """For each seed (episodes,) steps."""
 
     def __repr__(self) -> str:
-        return f"Episodes({', '.join(str(len(r)) for r in self.returns)} for {len(self.returns)} seeds)"
+        told = ", ".join(str(len(r)) for r in self.returns)
+        return f"Episodes({told} for {counted(len(self.returns), 'seed')})"
 
 
 class Metric(NamedTuple):
@@ -157,6 +158,16 @@ class History:
         return alerts
 
     # What can be asked
+
+    def __repr__(self) -> str:
+        told = (
+            counted(len(self._seeds), "seed"),
+            counted(int(self.counts.sum()), "episode"),
+            f"{counted(len(self.measured), 'measurement')} of {len(self.names)} metrics",
+            counted(len(self.snapshots), "snapshot"),
+            counted(len(self.alerts), "alert"),
+        )
+        return f"History({', '.join(told)})"
 
     @property
     def episodes(self) -> Episodes:
