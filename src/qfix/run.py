@@ -80,7 +80,7 @@ class Run:
         self.workers: int | None = None
         self.trainer = trainer
         self.state = state
-        self.history = History(spec.seeds, trainer.metric_names)
+        self.history = History(spec.seeds, trainer.metric_names, measure_of(spec.env) is None)
         self._seconds = 0.0
         self._first: tuple[int, float] | None = None  # steps and seconds of the first advance
         self._evaluated: dict[tuple[Any, ...], Evaluation] = {}

@@ -398,3 +398,14 @@ def test_a_world_tells_its_own_measure_of_policies(qfix_command):
     assert "exploitability: what a best response wins a round" in " ".join(answer.out.split())
     document = json.loads(Path("runs/rockpaperscissors-q_learning/result.json").read_text())
     assert document["measured"] == {"exploitability": [1.0, 1.0]}
+    told = "return: not to be judged by it alone: the likeliest move alone is a habit, which the opponent answers."
+    assert told in " ".join(answer.out.split())
+    page = Path(qfix_command("report", "runs/rockpaperscissors-q_learning").out.strip()).read_text()
+    headline = page.partition('class="verdict">')[2].partition("</p>")[0]
+    assert headline.startswith(
+        "The exploitability is 1.000 on average over 2 seeds: what a best response wins"
+    )
+    assert "by which it is not to be judged: the likeliest move alone is a habit" in headline
+    assert "chance" not in headline
+    assert page.count("<th>exploitability</th>") + page.count(">exploitability</th>") >= 2
+    assert "alert" not in answer.out

@@ -77,6 +77,8 @@ def test_a_drop_of_the_return_is_told(usual, low, lower):
     calm = [{"return": usual}] * 10
     assert told([*calm, {"return": low}])[-1] == []
     assert told([*calm, {"return": lower}])[-1] == ["return_drop"]
+    watchman = Watchman(3, judges_returns=False)  # where an opponent answers the policy
+    assert not any(watchman.observe(i, HEALTHY | row) for i, row in enumerate([*calm, {"return": lower}]))
     assert told([*calm[:9], {"return": lower}])[-1] == []  # too early to know
 
 

@@ -22,6 +22,8 @@ class Measure(NamedTuple):
     """`module:function` from a policy to a number."""
     meaning: str
     """One line below the table."""
+    caution: str
+    """Why the return of the greedy policy alone says little; another line."""
 
     def __call__(self, policy: Any) -> float:
         """Of a policy, whatever has learned it."""
@@ -92,6 +94,7 @@ CATALOGUE: tuple[Entry, ...] = (
             "exploitability",
             "qfix.envs.rock_paper_scissors:policy_exploitability",
             "what a best response wins a round from the policy as it draws its moves; 0 of 1/3 each, 1 of a pure one",
+            "the likeliest move alone is a habit, which the opponent answers",
         ),
     ),
     Entry(

@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from qfix.envs.catalogue import Measure
 from qfix.errors import QfixError
 from qfix.experiment import load
 from qfix.report.chart import LARGEST
@@ -61,6 +62,8 @@ class Dossier:
     """Exact J* - J by seed, where a model is known; infinite where a policy never ends."""
     run: Run | None
     """What was learned; None where it cannot be loaded."""
+    measured: tuple[Measure, dict[int, float]] | None = None
+    """What the world tells of the policies beside their returns, and that by seed; None of most worlds."""
     notes: list[str] = field(default_factory=list)
     """What a reader should know of how this came about."""
     absent: str = ""
@@ -114,9 +117,16 @@ def gather(path: str | Path, run: Run | None = None) -> Dossier:
         {name: found for name, found in scores.items() if found.returns},
         gap,
         run,
+        _measured(run),
         notes,
         absent,
     )
+
+
+def _measured(run: Run | None) -> tuple[Measure, dict[int, float]] | None:
+    if run is None or run.measure is None:
+        return None
+    return run.measure, {seed: run.measure(run.policy(seed)) for seed in run.spec.seeds}
 
 
 def _loaded(folder: RunFolder, notes: list[str]) -> tuple[Run | None, str]:

@@ -145,6 +145,7 @@ def _notes(summary: Summary, name: str, training: bool) -> Iterator[str]:
     if summary.measured is not None:
         measure = summary.measured[0]
         yield f"{measure.name}: {measure.meaning}."
+        yield f"{name}: not to be judged by it alone: {measure.caution}."
     if summary.value_distance is not None:
         low, high = (gap_text(x) for x in (summary.value_distance.min(), summary.value_distance.max()))
         span = low if low == high else f"{low} to {high}"

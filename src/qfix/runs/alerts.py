@@ -43,10 +43,12 @@ class Watchman:
 
     Args:
         seed: of the run.
+        judges_returns: whether a lower return is a worse policy; not where an opponent answers it.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, judges_returns: bool = True) -> None:
         self._seed = seed
+        self._judges_returns = judges_returns
         self._returns_seen = 0
         self._mean_return = 0.0
         self._equal = 0
@@ -104,7 +106,7 @@ class Watchman:
 
     def _drop(self, metrics: Mapping[str, float]) -> str:
         now = metrics.get("return", math.nan)
-        if not math.isfinite(now):
+        if not math.isfinite(now) or not self._judges_returns:
             return ""
         mean, seen = self._mean_return, self._returns_seen
         self._returns_seen += 1

@@ -89,6 +89,7 @@ class History:
     Args:
         seeds: of the run. Methods know a seed by its place among them.
         learned: names of the metrics that the trainer measures.
+        judges_returns: whether to warn where returns fall.
 
     Attributes:
         names: of the metrics: those of the episodes, and the trainer's.
@@ -99,7 +100,7 @@ class History:
         played: (seeds,) steps in them.
     """
 
-    def __init__(self, seeds: Sequence[int], learned: Sequence[str]) -> None:
+    def __init__(self, seeds: Sequence[int], learned: Sequence[str], judges_returns: bool = True) -> None:
         self.names = (*_OF_EPISODES, *learned)
         self.measured: list[tuple[int, np.ndarray]] = []
         self.snapshots: list[Snapshot] = []
@@ -111,7 +112,7 @@ class History:
         self._lengths: list[list[np.ndarray]] = [[] for _ in seeds]
         # returns and lengths of the last episodes
         self._latest = [(np.empty(0), np.empty(0)) for _ in seeds]
-        self._watchmen = [Watchman(seed) for seed in seeds]
+        self._watchmen = [Watchman(seed, judges_returns) for seed in seeds]
 
     # What happens
 

@@ -7,6 +7,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from qfix.envs.catalogue import Measure
+from qfix.errors import counted
 from qfix.evaluation import LONGEST_EPISODE
 from qfix.report.chart import SIZE, Axes, listed, number_text, percent, span, ticks
 from qfix.report.dossier import Dossier, Scores
@@ -61,9 +63,26 @@ def verdict(dossier: Dossier) -> str:
         if found is not None and np.isfinite([found.low, found.high]).all() and found.high > found.low:
             spread = f" (95 % interval {number_text(found.low)} to {number_text(found.high)})"
         said = f"{who} {number_text(mean)} on average over {n} seeds{spread}"
-    standing = _standing(dossier, policy, values)
     alone = " One seed says little of others." if n == 1 else ""
+    if dossier.measured is not None:
+        return f"{_beside(*dossier.measured)} {said}{_caution(dossier, policy)}.{alone}"
+    standing = _standing(dossier, policy, values)
     return f"{said}{standing}.{alone}"
+
+
+def _beside(measure: Measure, values: dict[int, float]) -> str:
+    """What the world tells of the policies beside their returns, as a sentence."""
+    found = np.array(list(values.values()))
+    mean = f"{gap_text(float(found.mean()))}" + (
+        f" on average over {len(found)} seeds" if len(found) > 1 else ""
+    )
+    return f"The {measure.name} is {mean}: {measure.meaning}."
+
+
+def _caution(dossier: Dossier, policy: str) -> str:
+    """Why a return says little."""
+    assert dossier.measured is not None
+    return f", by which it is not to be judged: {dossier.measured[0].caution}" if policy == "greedy" else ""
 
 
 def _standing(dossier: Dossier, policy: str, values: np.ndarray) -> str:
@@ -120,10 +139,19 @@ def _estimates(dossier: Dossier) -> Html:
             estimates = [number_text(values[0]), "", ""]
         else:
             estimates = list(_both(values, policy in _LEARNED))
-        rows.append([name, "" if alone else str(len(values)), *estimates, scores.told])
+        beside = [] if dossier.measured is None else [_measured_text(dossier, policy)]
+        rows.append([name, "" if alone else str(len(values)), *estimates, *beside, scores.told])
         classes.append("" if policy in _LEARNED else "baseline")
-    head = ["policy", "n", "mean", "IQM", "method", "how it was found"]
+    beside = [] if dossier.measured is None else [dossier.measured[0].name]
+    head = ["policy", "n", "mean", "IQM", "method", *beside, "how it was found"]
     return table(head, rows, "Return of an episode, undiscounted", classes, tight=True)
+
+
+def _measured_text(dossier: Dossier, policy: str) -> str:
+    """What the world tells of a row's policy, mean over seeds; of the learned one alone."""
+    if dossier.measured is None or policy != "greedy":
+        return ""
+    return gap_text(float(np.mean(list(dossier.measured[1].values()))))
 
 
 def _both(values: np.ndarray, learned: bool) -> Iterator[Html | str]:
@@ -228,6 +256,7 @@ def _points(dossier: Dossier) -> Html:
     columns = [p for p in _LEARNED if p in dossier.scores and len(dossier.scores[p].returns)]
     head = ["seed", *(POLICIES[p] for p in columns)]
     head += ["gap"] if dossier.gap else []
+    head += [] if dossier.measured is None else [dossier.measured[0].name]
     head += ["episodes", "steps", "state"]
     steps = _steps_of_seeds(dossier)
     rows, classes = [], []
@@ -238,6 +267,8 @@ def _points(dossier: Dossier) -> Html:
             cells.append("–" if value is None else number_text(value))
         if dossier.gap:
             cells.append(gap_text(dossier.gap.get(seed, np.nan)))
+        if dossier.measured is not None:
+            cells.append(gap_text(dossier.measured[1][seed]))
         each = dossier.episodes.get(seed)
         cells += [f"{0 if each is None else len(each.returns):,}", f"{steps[seed]:,}"]
         failure = dossier.failures.get(seed)
@@ -335,9 +366,8 @@ def _row(axes: Axes, dossier: Dossier, policy: str, scores: Scores, levels: dict
         name = tag("title", f"seed {seed}: {number_text(value)}{', failed' if failed else ''}")
         shapes.append(tag("path", name, d=f"M{x} {y}h0", class_=f"dot{failed}"))
     every = list(scores.returns.values())
-    said = (
-        f"{POLICIES[policy]}: {len(every)} seeds from {number_text(min(every))} to {number_text(max(every))}"
-    )
+    ends = f"from {number_text(min(every))} to {number_text(max(every))}"
+    said = f"{POLICIES[policy]}: {counted(len(every), 'seed')} {ends}"
     drawing = tag(
         "svg", *shapes, viewBox=f"0 0 {SIZE} {SIZE}", preserveAspectRatio="none", role="img", aria_label=said
     )
