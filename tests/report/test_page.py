@@ -50,6 +50,16 @@ def test_a_finished_run_has_every_section(lake):
         assert title in text["training"]
 
 
+def test_a_film_of_the_training_is_linked(lake):
+    assert read(lake).all("a") == []
+    film = lake / "figures" / "stages.gif"
+    film.parent.mkdir()
+    film.write_bytes(b"GIF8")
+    (link,) = read(lake).all("a")
+    assert (link.text, link.attributes["href"]) == ("figures/stages.gif",) * 2
+    film.unlink()
+
+
 def test_the_result_names_n_mean_iqm_interval_method_baselines_and_budget(lake):
     run = qfix.load(lake)
     returns = run.evaluate().returns

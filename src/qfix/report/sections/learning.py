@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qfix.algorithms import names_of
+from qfix.errors import counted
 from qfix.report.chart import (
     Axes,
     Band,
@@ -91,11 +92,22 @@ def learning(dossier: Dossier) -> Html:
     )
     last = thick[np.isfinite(thick)]
     said = (
-        f"Learning curve: return of training episodes of {len(seeds)} seeds over {dossier.steps:,} steps, "
+        f"Learning curve: return of training episodes of {counted(len(seeds), 'seed')} over {dossier.steps:,} steps, "
         f"from {number_text(float(last[0]))} to {number_text(float(last[-1]))}"
     )
     figure = chart("Return of an episode while training", note, said, axes, drawn, keys, tall=True)
-    return section("learning", "Learning", figure)
+    return section("learning", "Learning", figure, _film(dossier))
+
+
+def _film(dossier: Dossier) -> Html | None:
+    """A link to the film of the training, if there is one beside the page."""
+    names = [f"figures/stages{kind}" for kind in (".mp4", ".gif")]
+    found = next((name for name in names if (dossier.folder.path / name).is_file()), None)
+    if found is None:
+        return None
+    return tag(
+        "p", "How it acted at four stages of the training: ", tag("a", found, href=found), ".", class_="note"
+    )
 
 
 def seed_keys(dossier: Dossier, seeds: Sequence[int]) -> list[Key]:
