@@ -8,13 +8,15 @@ import pytest
 
 import qfix
 from qfix.cli import main
+from qfix.deep import measure, policy_report, soft_report
 from qfix.report.dossier import Dossier, Scores, gather
 from qfix.report.page import write_page
+from qfix.report.sections.learning import training
 from qfix.report.sections.log import findings, history, time_text
 from qfix.report.sections.result import result, verdict
 from qfix.report.sections.settings import command_line, default_options, program, reproduce, settings
 from qfix.runs import Recorder, RunFolder, RunSpec
-from qfix.runs.reader import Alert, Event
+from qfix.runs.reader import Alert, Event, MetricSeries
 
 from .pages import parsed
 
@@ -276,3 +278,46 @@ def test_an_evaluation_before_the_end_says_when_it_was(tmp_path):
     recorder.close()
     text = write_page(tmp_path / "run").read_text()
     assert "evaluated at step 10, before what is recorded since" in text
+
+
+# Charts of what was measured
+
+
+def charts(**metrics):
+    """Titles of the charts of metrics, each with its highest and lowest number, and the line below them."""
+    series = {
+        name: MetricSeries(1_000 * np.arange(1, len(values) + 1), (0,), np.array([values], float))
+        for name, values in metrics.items()
+    }
+    root = parsed(str(training(replace(dossier({"greedy": [1]}), metrics=series))))
+    found = {}
+    for figure in root.all("figure"):
+        rows = [span.text for span in figure.all("span") if span.attributes.get("class") == "y"]
+        found[figure.all("figcaption")[0].all("b")[0].text] = rows
+    lines = [p.text for p in root.all("p")]
+    return found, lines
+
+
+def test_every_metric_of_a_learner_has_a_title():
+    for module in (policy_report, soft_report, measure):
+        found, lines = charts(**{name: [0.1, 0.2, 0.3] for name in module.NAMES})
+        assert not set(module.NAMES) & set(found)
+        assert lines == []
+
+
+def test_what_never_changes_is_a_line_and_what_is_no_number_is_nothing():
+    found, lines = charts(
+        gradient_steps=[320.0] * 3,
+        first_ratio=[1.0, 1.0000007, 1.0],
+        clip_fraction=[np.nan] * 3,
+        approx_kl=[np.nan] * 3,
+        grad_norm=[0.5, 0.4, 0.6],
+    )
+    assert list(found) == ["Length of the gradient"]
+    assert lines == ["Unchanged: First ratio 1 · Gradient steps 320."]
+
+
+def test_an_axis_tells_its_numbers_apart():
+    found, _ = charts(explained_variance=[0.9991, 0.9992, 0.99925])
+    rows = found["Explained variance"]
+    assert len(set(rows)) == len(rows) >= 2

@@ -40,7 +40,7 @@ PANELS = (
     Panel("entropy of the policy, in nats", ("entropy",)),
     Panel("temperature: what a nat of entropy is worth", ("temperature",)),
     Panel("squared error of the critic", ("value_loss",)),
-    Panel("how far an update moves the policy: KL, in nats", ("approx_kl",)),
+    Panel("KL of the policy from that of the rollout, in nats", ("approx_kl",)),
     Panel("share of ratios beyond the bounds", ("clip_fraction",)),
     Panel("coverage of state-action pairs", ("coverage",), top=1.04),
     Panel("step size", ("step_size",)),

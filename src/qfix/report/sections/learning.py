@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,9 @@ from qfix.report.sections.result import POLICIES
 MOST_SEEDS = 300
 """Seeds that get a line of their own."""
 _POINTS = 24_000  # in all thin lines of the learning curve; those of a small chart have a quarter
+_SAME = 1e-5  # of the largest number: what differs by less is one and the same
+_NARROWEST = 1e-2  # of the largest number: the height of an axis
+_LATEST = "of the latest update"
 _MOST_OTHERS = 12  # charts of metrics that nothing here knows
 
 
@@ -140,13 +144,29 @@ def training(dossier: Dossier) -> Html:
     """The section of the metrics, as small charts on one time axis."""
     metrics = _Metrics(dossier)
     charts = [made for make in _CHARTS if (made := make(metrics)) is not None]
-    used = set(_KNOWN)
-    others = [name for name in dossier.metrics if name not in used]
-    charts += [made for name in others[:_MOST_OTHERS] if (made := metrics.simple(name, name, "")) is not None]
-    if not charts:
+    titled = {each.name for each in _SIMPLE}
+    others = [name for name in dossier.metrics if name not in titled and name not in _KNOWN]
+    simple = [*_SIMPLE, *(_Simple(name, name) for name in others[:_MOST_OTHERS])]
+    charts += [made for each in simple if (made := metrics.simple(each)) is not None]
+    same = (
+        tag("p", "Unchanged: ", listed(metrics.constants), ".", class_="note") if metrics.constants else None
+    )
+    if not charts and same is None:
         said = f"Nothing was measured yet; metrics are taken every {dossier.spec.metrics_every:,} steps of a seed."
         return section("training", "While it learned", tag("p", said, class_="none"))
-    return section("training", "While it learned", tag("div", *charts, class_="charts"))
+    drawn = tag("div", *charts, class_="charts") if charts else None
+    return section("training", "While it learned", drawn, same)
+
+
+class _Simple(NamedTuple):
+    """A metric with a chart of its own."""
+
+    name: str
+    title: str
+    note: str = ""
+    of_networks: str = ""
+    """The note where networks learned, if that is another."""
+    from_zero: bool = False
 
 
 class _Metrics:
@@ -156,6 +176,8 @@ class _Metrics:
         self._dossier = dossier
         self._end = float(max(dossier.steps, 1))
         self.of_networks = dossier.spec.algorithm in names_of("deep")
+        self.constants: list[str] = []
+        """What was asked for and has never changed, as texts."""
 
     def rows(self, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64], list[int]]:
         """Steps, values (seeds, n) and seeds; empty where nothing finite was measured."""
@@ -194,20 +216,28 @@ class _Metrics:
         steps, rows = thinned(x, row[None], 200)
         return steps, rows[0]
 
-    def simple(
-        self, name: str, title: str, note: str, low: float | None = None, high: float | None = None
-    ) -> Html | None:
-        """A chart of one metric."""
-        _, values, seeds = self.rows(name)
+    def simple(self, each: _Simple) -> Html | None:
+        """A chart of one metric; None where nothing was measured, or it never changed, which is noted."""
+        _, values, seeds = self.rows(each.name)
         if not seeds:
             return None
-        fixed = [x for x in (low, high) if x is not None]
-        bottom, top = span([values], fixed)
-        bottom = bottom if low is None else min(low, float(np.nanmin(values)))
-        top = max(top, bottom + 1e-12)
-        said = f"{title} over the training: at last {_last_text(mean_of(values))}"
-        keys = self.keys(seeds)
-        return chart(title, note, said, self.axes((bottom, top)), self.seed_lines(name), keys)
+        low, high = float(np.nanmin(values)), float(np.nanmax(values))
+        largest = max(abs(low), abs(high))
+        if high - low <= _SAME * largest and np.isfinite(values).sum() > 1:
+            self.constants.append(f"{each.title} {number_text(float(f'{high:.4g}'))}")
+            return None
+        bottom, top = span([values, _apart(low, high, _NARROWEST * largest)], [0.0] if each.from_zero else [])
+        bottom = min(0.0, low) if each.from_zero else bottom
+        said = f"{each.title} over the training: at last {_last_text(mean_of(values))}"
+        note = each.of_networks if each.of_networks and self.of_networks else each.note
+        axes = self.axes((bottom, max(top, bottom + 1e-12)))
+        return chart(each.title, note, said, axes, self.seed_lines(each.name), self.keys(seeds))
+
+
+def _apart(low: float, high: float, least: float) -> tuple[float, float]:
+    """Two numbers, apart by so much at least: digits at an axis would be the same."""
+    room = max(0.0, least - (high - low)) / 2
+    return low - room, high + room
 
 
 def _last_text(row: NDArray[np.float64]) -> str:
@@ -300,30 +330,51 @@ _CHARTS: tuple[Callable[[_Metrics], Html | None], ...] = (
     _q_range,
     _exploration,
     _coverage,
-    lambda metrics: metrics.simple("entropy", "Entropy of the policy", "in nats", low=0.0),
-    lambda metrics: metrics.simple("temperature", "Temperature", "worth of a nat of entropy", low=0.0),
-    lambda metrics: metrics.simple(
-        "value_loss", "Squared error of the critic", "of the latest update", low=0.0
+)
+_SIMPLE = (
+    _Simple("entropy", "Entropy of the policy", "in nats", from_zero=True),
+    _Simple("temperature", "Temperature", "worth of a nat of entropy", from_zero=True),
+    _Simple("value_loss", "Squared error of the critic", _LATEST, from_zero=True),
+    _Simple(
+        "explained_variance",
+        "Explained variance",
+        "share of that of the returns, by the values before learning",
     ),
-    lambda metrics: metrics.simple(
-        "approx_kl", "How far an update moves the policy", "KL of the latest one, in nats", low=0.0
+    _Simple("value_mean", "Mean value", "of the states of the latest rollout, before learning"),
+    _Simple(
+        "approx_kl",
+        "How far the policy has moved",
+        "KL from the policy of the rollout, at the end, in nats",
+        "",
+        True,
     ),
-    lambda metrics: metrics.simple(
-        "clip_fraction", "Clipped ratios", "share of them beyond the bounds, latest update", low=0.0
+    _Simple(
+        "clip_fraction", "Clipped ratios", "share of them beyond the bounds, latest update", from_zero=True
     ),
-    lambda metrics: metrics.simple(
-        "step_size",
-        "Step size",
-        "learning rate now" if metrics.of_networks else "mean of the latest 256 updates",
-        low=0.0,
+    _Simple(
+        "first_ratio", "First ratio", "largest of new to old probability before learning; 1, or they disagree"
     ),
-    lambda metrics: metrics.simple(
-        "episode_length", "Length of an episode", "mean of the latest 100", low=0.0
+    _Simple("policy_loss", "Loss of the policy", _LATEST),
+    _Simple("loss", "Loss", _LATEST),
+    _Simple("grad_norm", "Length of the gradient", "before it was clipped, latest update", from_zero=True),
+    _Simple(
+        "policy_grad_norm",
+        "Gradient of the policy",
+        "length of its part, before it was clipped",
+        from_zero=True,
     ),
+    _Simple(
+        "value_grad_norm",
+        "Gradient of the critic",
+        "length of its part, before it was clipped",
+        from_zero=True,
+    ),
+    _Simple("gradient_steps", "Gradient steps", _LATEST, from_zero=True),
+    _Simple("step_size", "Step size", "mean of the latest 256 updates", "learning rate now", True),
+    _Simple("episode_length", "Length of an episode", "mean of the latest 100", from_zero=True),
 )
 _KNOWN = (
     "return",
-    "episode_length",
     "episodes",
     "running_length",
     "q_min",
@@ -334,13 +385,7 @@ _KNOWN = (
     "td_error_p05",
     "td_error_p50",
     "td_error_p95",
-    "step_size",
     "coverage",
-    "entropy",
-    "temperature",
-    "value_loss",
-    "approx_kl",
-    "clip_fraction",
     "exploratory_share",
     "exploration_rate",
     "q_bound",
