@@ -33,6 +33,17 @@ def test_a_first_run_says_how_good_it_is_and_where_it_is(qfix_command, tmp_path)
     assert {f"{folder}/figures/values.png", f"{folder}/figures/learning_curve.png"} < kept
 
 
+def test_no_line_ends_in_spaces_where_nobody_watches(qfix_command):
+    for words in (
+        ("train", "FrozenLake", *SHORT),
+        ("evaluate", "runs/frozenlake-q_learning"),
+        ("list", "runs"),
+    ):
+        answer = qfix_command(*words)
+        assert answer.code == 0
+        assert [line for line in answer.out.splitlines() if line != line.rstrip()] == []
+
+
 def test_json_is_one_document_with_all_of_it(qfix_command):
     answer = qfix_command("train", "FrozenLake-v1", "--seeds", "3,5", *SHORT, "--json", "--no-pictures")
     document = json.loads(answer.out)

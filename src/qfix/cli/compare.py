@@ -11,6 +11,7 @@ from typing import Any
 
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
+from qfix.cli.tables import put_table
 from qfix.errors import OptionError
 
 _USAGE = "qfix compare RUN RUN ... [--option value ...]"
@@ -121,7 +122,7 @@ def _show(found: Any, picture: Path | None) -> None:
         ]
         row = dict(zip(names, cells, strict=True))
         table.add_row(*(row[name] for name in shown))
-    console.print(table)
+    put_table(console, table)
     console.print()
     level = f"{100 * first.mean.confidence:g} %"
     console.print(f"interval: {level}, {_methods(order)}.", style="dim", soft_wrap=True)

@@ -10,6 +10,7 @@ from typing import Any
 from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
 from qfix.cli.kept import CHECKPOINT, ENV, checkpoint_named, folder_named, load_trained
+from qfix.cli.tables import put_table
 from qfix.errors import FolderError, LockedError, OptionError
 
 _USAGE = "qfix evaluate FOLDER [--option value ...]"
@@ -88,6 +89,6 @@ def _print(summary: Any, folder: Path, told: str) -> None:
     each = f"{n} seeds, {steps} each" if n > 1 else steps
     console.print(f"[bold]{escape(run_title(spec))}[/]: {each}")
     console.print()
-    console.print(evaluation_table(summary))
+    put_table(console, evaluation_table(summary))
     console.print()
     console.print(told or f"kept in  {folder / 'metrics.db'}", soft_wrap=True, markup=False)

@@ -17,6 +17,7 @@ from qfix.cli import arguments as read
 from qfix.cli.arguments import Option
 from qfix.cli.kept import command_on, lacks_evaluation, resume_command
 from qfix.cli.signals import EXIT_CODES, say_when_stopped
+from qfix.cli.tables import put_table
 from qfix.errors import EnvironmentFault, FolderError, Interrupted, LockedError, OptionError, QfixError
 
 OPTIONS = (
@@ -335,7 +336,7 @@ def _print_result(summary: Any, document: dict[str, Any], kept: bool, file: Text
     for line in run.trainer.about:
         console.print(line, style="dim", markup=False)
     console.print()
-    console.print(result_table(summary))
+    put_table(console, result_table(summary))
     if run.alerts:
         console.print()
         number = f"{len(run.alerts)} alerts, the last of" if len(run.alerts) > 1 else "1 alert, of"

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from qfix.cli.tables import put_table
 from qfix.errors import FolderError, QfixError
 from qfix.report.tables import number
 
@@ -108,7 +109,7 @@ def _print(rows: list[Row], root: Path) -> None:
     table = _table(rows, root, narrow=False)
     if Measurement.get(console, console.options.update(width=1_000), table).maximum > console.width:
         table = _table(rows, root, narrow=True)
-    console.print(table)
+    put_table(console, table)
     damaged = [row for row in rows if row.fault is not None]
     if damaged:
         console.print()

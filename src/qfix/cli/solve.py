@@ -14,6 +14,7 @@ from qfix.cli.environment import (
     split_env_words,
     with_truths,
 )
+from qfix.cli.tables import put_table
 from qfix.errors import ModelError, OptionError
 
 _USAGE = "qfix solve ENV [--option value ...]"
@@ -115,7 +116,7 @@ def _show(made: Any, name: str, model: Any, solution: Any, start: float) -> None
     layout = layout_of(made)
     picture = None if layout is None else value_map(solution.q, layout, model.terminal, console.width)
     if picture is None:
-        console.print(state_table(solution.q, solution.policy))
+        put_table(console, state_table(solution.q, solution.policy))
         return
     console.print(picture)
     console.print()
