@@ -99,7 +99,8 @@ def _asked(
     given = {name: own[name] for name in named if own[name] is not None}
     # `train` rounds a budget up to whole units, and `resume`, which extends it, does not
     wanted = own["total_steps"]
-    total_steps = wanted if wanted == spec.total_steps else trainer.total_steps
+    as_it_is = wanted is not None and (wanted == spec.total_steps or wanted < 1)
+    total_steps = wanted if as_it_is else trainer.total_steps
     return dataclasses.replace(
         spec,
         env_kwargs=dict(env_kwargs),
