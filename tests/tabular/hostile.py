@@ -3,8 +3,8 @@ their own, whose kernels check their bounds.
 
     python -m tabular.hostile ALGORITHM,... CASES [unchecked] [every_table]
 
-For each algorithm and kind of table it prints a line of JSON: how many states were taken, how many refused, and what came out
-that is neither a state that trains nor an error of qfix.
+For each algorithm and kind of table it prints a line of JSON: how many states were taken, how many refused, and
+what came out that is neither a state that trains nor an error of qfix.
 """
 
 import contextlib
