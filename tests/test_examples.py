@@ -11,7 +11,7 @@ import pytest
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
 
-LONG = ("gradient_variance", "replay_or_rollouts", "where_values_end")
+LONG = ("deadly_triad", "gradient_variance", "replay_or_rollouts", "where_values_end")
 
 
 @pytest.mark.parametrize(

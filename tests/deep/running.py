@@ -19,7 +19,10 @@ from qfix.mdp import FiniteMDP
 
 def quickly(cases, quick):
     """Cases of which all but some are left out unless slow tests are asked for."""
-    return [case if case in quick else pytest.param(case, marks=pytest.mark.slow) for case in cases]
+    rows = [case if isinstance(case, tuple) else (case,) for case in cases]
+    return [
+        pytest.param(*row, marks=() if case in quick else pytest.mark.slow) for case, row in zip(cases, rows)
+    ]
 
 
 ALGORITHMS = names_of("deep")

@@ -60,7 +60,7 @@ def test_dqn_steps_as_pytorch_does(loss, max_grad_norm):
     options = {"gamma": 0.93, "double": True, "tau": 0.15, "loss": loss, "max_grad_norm": max_grad_norm}
     setup = setup_of("dqn", **options)
     rng = np.random.default_rng(1)
-    learner = dqn.init(setup, KEY)
+    learner = jax.jit(lambda key: dqn.init(setup, key))(KEY)
     other = learner.params + 0.3 * rng.normal(size=learner.params.size).astype(np.float32)
     learner = learner._replace(target=other)
     step = jax.jit(lambda learner, batch, weight: dqn.update(setup, learner, batch, weight, RATES, KEY))
@@ -111,7 +111,7 @@ def test_rewards_are_scaled_and_then_clipped():
 
 def test_a_target_network_waits_for_its_turn():
     setup = setup_of("dqn", target_every=3, tau=0.4)
-    learner = dqn.init(setup, KEY)
+    learner = jax.jit(lambda key: dqn.init(setup, key))(KEY)
     step = jax.jit(lambda learner, batch: dqn.update(setup, learner, batch, jnp.ones(B), RATES, KEY)[0])
     rng = np.random.default_rng(2)
     before = learner.target
@@ -129,7 +129,7 @@ def test_pqn_descends_as_pytorch_does():
         "pqn", gamma=gamma, lambda_=lam, num_envs=N, num_steps=T, num_minibatches=1, num_epochs=1
     )
     rng = np.random.default_rng(3)
-    learner = pqn.init(setup, KEY)
+    learner = jax.jit(lambda key: pqn.init(setup, key))(KEY)
     terminated, truncated = np.zeros((T, N), bool), np.zeros((T, N), bool)
     terminated[1, 0] = truncated[2, 1] = True
     steps = {

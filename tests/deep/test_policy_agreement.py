@@ -53,8 +53,14 @@ def setup_of(algorithm, space=DISCRETE, **options):
     return Setup(config, network)
 
 
-def doubled(learner):
-    return jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, learner)
+def started(algorithm, setup):
+    """As the algorithm begins, in double precision."""
+
+    def start(key):
+        learner = algorithm.init(setup, key)
+        return jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, learner)
+
+    return jax.jit(start)(KEY)
 
 
 def rollout(setup, learner, seed=3):
@@ -159,7 +165,7 @@ CASES = {
 @pytest.mark.parametrize("case", quickly(CASES, ("shared", "squashed")))
 def test_advantages_are_those_of_stable_baselines(case):
     setup = setup_of("ppo", **CASES[case], num_minibatches=1)
-    learner = doubled(ppo.init(setup, KEY))
+    learner = started(ppo, setup)
     steps, given = rollout(setup, learner)
     _, found = experience_of(setup, learner, steps, LAMBDA)
     _, values = torch_both(arrays_of(setup, learner), as_torch(given["obs"]), setup.config.shared_torso)
@@ -176,7 +182,7 @@ def test_ppo_steps_as_stable_baselines_does(case, value_clip):
     coefficients = {"entropy_coefficient": 0.03, "value_coefficient": 0.4, "value_clip": value_clip}
     clips = {"clip_low": 0.1, "clip_high": 0.3, "lambda_": LAMBDA, "max_grad_norm": 0.2}
     setup = setup_of("ppo", **CASES[case], **coefficients, **clips, num_minibatches=1, num_epochs=3)
-    learner = doubled(ppo.init(setup, KEY))
+    learner = started(ppo, setup)
     steps, given = rollout(setup, learner)
     after, report = jax.jit(lambda s: ppo.update(setup, learner, s, rates(), KEY))(steps)
 
@@ -238,7 +244,7 @@ def test_a2c_steps_as_stable_baselines_does(case, normalize):
     setup = setup_of(
         "a2c", **CASES[case], lambda_=LAMBDA, normalize_advantages=normalize, value_coefficient=0.4
     )
-    learner = doubled(a2c.init(setup, KEY))
+    learner = started(a2c, setup)
     steps, given = rollout(setup, learner)
     update = jax.jit(lambda learner, s: a2c.update(setup, learner, s, rates(), KEY))
     squares = 1.0
@@ -273,7 +279,7 @@ def test_a2c_steps_as_stable_baselines_does(case, normalize):
 def test_reinforce_by_its_baselines(baseline):
     """Returns by hand, and what is subtracted from them; the mean of two rollouts in the second."""
     setup = setup_of("reinforce", baseline=baseline)
-    learner = doubled(reinforce.init(setup, KEY))
+    learner = started(reinforce, setup)
     update = jax.jit(lambda learner, s: reinforce.update(setup, learner, s, rates(), KEY))
     means = []
     for seed in (3, 4, 5):
@@ -308,7 +314,7 @@ def test_reinforce_by_its_baselines(baseline):
 def test_rewards_are_divided_by_the_deviation_of_the_running_return():
     """As VecNormalize has it, but for one rollout at a time: R = r + γ R from episode to episode, ±10 at most."""
     setup = setup_of("a2c", normalize_rewards=True, lambda_=0.0)
-    learner = doubled(a2c.init(setup, KEY))
+    learner = started(a2c, setup)
     running, all_totals = np.zeros(N), []
     for seed in (3, 4):
         steps, given = rollout(setup, learner, seed)
@@ -333,7 +339,7 @@ def test_an_update_ends_where_the_policy_has_moved_far_enough():
     """The minibatch at which it is found is not learned from."""
     options = {"num_minibatches": 3, "num_epochs": 4, "max_grad_norm": 1e9}
     free = setup_of("ppo", **options)
-    learner = doubled(ppo.init(free, KEY))
+    learner = started(ppo, free)
     steps, _ = rollout(free, learner)
     fresh = free.network.outputs(jnp, free.weights(learner.params), steps.obs)
     steps = steps._replace(extras=free.network.actions.log_prob(fresh, steps.action)[..., None])

@@ -31,6 +31,11 @@ def network_of(space=MULTI, given=VECTOR, squashed=False, **options):
     return PolicyNetwork(given, actions_of("ppo", space, squashed), **{"hidden": (7, 6)} | options)
 
 
+def orthogonal(layout):
+    """Weights as they begin, from one program."""
+    return jax.jit(lambda key: orthogonal_start(layout, key))(KEY)
+
+
 def observations(given, n=6):
     rng = np.random.default_rng(0)
     if given.kind == "image":
@@ -54,7 +59,7 @@ OPTIONS = [
 def test_numpy_acts_as_jax_learns(options):
     network = network_of(**options)
     layout = network.layout
-    vector = np.array(orthogonal_start(layout, KEY))
+    vector = np.array(orthogonal(layout))
     vector += 0.1 * np.random.default_rng(1).normal(size=vector.size).astype(np.float32)
     x = observations(network.given)
 
@@ -77,7 +82,7 @@ def test_numpy_acts_as_jax_learns(options):
 def test_parts_are_what_only_policy_and_only_value_depend_on(options):
     network = network_of(**options)
     layout, x = network.layout, observations(network.given)
-    vector = 0.3 * orthogonal_start(layout, KEY) + 0.01  # far from where tanh is flat
+    vector = 0.3 * np.asarray(orthogonal(layout)) + 0.01  # far from where tanh is flat
 
     def gradient(which):
         def total(v):
@@ -85,7 +90,7 @@ def test_parts_are_what_only_policy_and_only_value_depend_on(options):
 
             return (which(Weights(layout.split(v), layout)) ** 2).sum()
 
-        return np.asarray(jax.grad(total)(vector))
+        return np.asarray(jax.jit(jax.grad(total))(vector))
 
     of_policy = gradient(lambda w: network.outputs(jnp, w, x))
     of_value = gradient(lambda w: network.value(jnp, w, x))
@@ -103,7 +108,7 @@ def test_parts_are_what_only_policy_and_only_value_depend_on(options):
 
 def test_weights_begin_orthogonal():
     network = network_of(BOX, hidden=(8, 3), log_std=-0.7)
-    arrays = network.layout.split(np.asarray(orthogonal_start(network.layout, KEY)))
+    arrays = network.layout.split(np.asarray(orthogonal(network.layout)))
     for name, gain in (("torso.0", 2**0.5), ("critic.torso.1", 2**0.5), ("head", 0.01), ("value", 1.0)):
         w = arrays[f"{name}.weight"] / gain
         small = w @ w.T if w.shape[0] < w.shape[1] else w.T @ w
@@ -111,7 +116,7 @@ def test_weights_begin_orthogonal():
         assert (arrays[f"{name}.bias"] == 0).all()
     np.testing.assert_allclose(arrays["log_std"], -0.7)
     image = network_of(given=IMAGE, network="minatar", normalised=True)
-    arrays = image.layout.split(np.asarray(orthogonal_start(image.layout, KEY)))
+    arrays = image.layout.split(np.asarray(orthogonal(image.layout)))
     w = arrays["conv.0.weight"].reshape(-1, 16)
     np.testing.assert_allclose(w.T @ w, 2 * np.eye(16), atol=1e-5)
     assert (arrays["critic.conv.0.scale"] == 1).all()
@@ -122,13 +127,17 @@ def drawn(space, n, squashed=False, mask=None):
     config = make_config("ppo", {"hidden": (4,), "num_envs": 8})
     network = network_of(space, hidden=(4,), squashed=squashed)
     setup = Setup(config, network)
-    learner = start_policy(setup, KEY)
+    learner = jax.jit(lambda key: start_policy(setup, key))(KEY)
     learner = learner._replace(params=learner.params + 0.3)
     obs = np.tile(observations(VECTOR, 1), (n, 1))
-    chance = jax.tree.map(lambda x: x[0], chances_at(jnp.array([0, 3], jnp.uint32), jnp.arange(1), n))
+    chances = jax.jit(lambda words: chances_at(words, jnp.arange(1), n))(jnp.array([0, 3], jnp.uint32))
+    chance = jax.tree.map(lambda x: x[0], chances)
     nothing = Rates(*jnp.zeros(3))
     allowed = None if mask is None else np.tile(mask, (n, 1))
-    action, log_prob, _ = act(setup, learner, obs, allowed, jnp.zeros((n, 0)), nothing, chance)
+    acting = jax.jit(
+        lambda learner, obs, chance: act(setup, learner, obs, allowed, jnp.zeros((n, 0)), nothing, chance)
+    )
+    action, log_prob, _ = acting(learner, obs, chance)
     outputs = network.outputs(np, setup.weights(np.asarray(learner.params)), obs[:1])[0]
     return network.actions, np.asarray(action), np.asarray(log_prob)[:, 0], outputs
 

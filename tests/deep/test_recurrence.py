@@ -153,7 +153,7 @@ def test_a_step_through_time_is_pytorch_s():
     config = config_of(double=True, tau=0.1, max_grad_norm=1e6)
     net = QNetwork(GIVEN, A, hidden=(5,), gru=H)
     setup = Setup(config, net)
-    learner = dqn.init(setup, KEY)
+    learner = jax.jit(lambda key: dqn.init(setup, key))(KEY)
     rng = np.random.default_rng(4)
     learner = learner._replace(
         target=learner.params + 0.2 * rng.normal(size=learner.params.size).astype("f4")
@@ -220,7 +220,7 @@ def test_options_add_up_with_a_state(options):
         atoms=config.atoms,
     )
     setup = Setup(config, net)
-    learner = dqn.init(setup, KEY)
+    learner = jax.jit(lambda key: dqn.init(setup, key))(KEY)
     after, report = jax.jit(lambda s: learned(dqn, setup, learner, s, jnp.ones(B), RATES, KEY))(sequences())
     assert np.isfinite(report.td_error).all()
     moved = net.layout.split(np.asarray(after.params - learner.params))

@@ -4,6 +4,7 @@ In PyTorch the torsos and gates are modules of its own, unrolled in a loop from 
 """
 
 import copy
+import itertools
 
 import gymnasium
 import jax
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from deep.running import quickly
 from qfix.assembly import make_config
 from qfix.deep import a2c, ppo, reinforce
 from qfix.deep.data import Steps
@@ -45,7 +47,7 @@ def setup_of(algorithm, shared, **options):
 
 def learner_of(setup):
     """In double precision, and far from where it starts: a fresh policy is all but uniform."""
-    learner = start_policy(setup, KEY)
+    learner = jax.jit(lambda key: start_policy(setup, key))(KEY)
     learner = jax.tree.map(lambda x: x.astype(jnp.float64) if x.dtype == jnp.float32 else x, learner)
     noise = np.random.default_rng(8).normal(size=learner.params.size)
     return learner._replace(params=learner.params + 0.3 * noise)
@@ -153,8 +155,10 @@ def assert_same_weights(setup, learner, module):
         np.testing.assert_allclose(found[name], wanted[name], atol=1e-7, err_msg=name)
 
 
-@SHARED
-@pytest.mark.parametrize("minibatches", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("minibatches", "shared"),
+    quickly([*itertools.product((1, 2, 4), (False, True))], ((1, False), (2, True), (4, False))),
+)
 def test_an_update_of_ppo_is_pytorch_s(minibatches, shared):
     """Two epochs of whole environments in the order that they were drawn in: losses, norm, every weight."""
     options = {"num_epochs": 2, "num_minibatches": minibatches, "lambda_": LAMBDA}
@@ -276,7 +280,9 @@ def test_parts_are_what_only_policy_and_only_value_depend_on(shared):
     def total(vector, k):
         return (judged(Minibatches(setup, steps), setup.weights(vector), None)[k] ** 2).sum()
 
-    of_policy, of_value = (np.asarray(jax.grad(total)(learner.params, k)) for k in (0, 1))
+    of_policy, of_value = (
+        np.asarray(jax.jit(jax.grad(total), static_argnums=1)(learner.params, k)) for k in (0, 1)
+    )
     assert (of_value[network.policy_part] == 0).all()
     assert (of_policy[network.value_part] == 0).all()
     for gradient, unlike in ((of_policy, network.value_part), (of_value, network.policy_part)):

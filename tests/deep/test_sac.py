@@ -71,7 +71,7 @@ def normals():
 def test_a_gradient_step_is_that_of_three_losses_in_pytorch(target_entropy):
     setup = setup_of(temperature=0.3, target_entropy=target_entropy)
     rng = np.random.default_rng(0)
-    learner = sac.init(setup, KEY)
+    learner = jax.jit(lambda key: sac.init(setup, key))(KEY)
     other = learner.params + 0.2 * rng.normal(size=learner.params.size).astype(np.float32)
     learner = learner._replace(target=other)
     batch = batch_of(rng)
@@ -108,7 +108,7 @@ def test_a_gradient_step_is_that_of_three_losses_in_pytorch(target_entropy):
 
 def test_a_temperature_that_is_not_learned_stays():
     setup = setup_of(temperature=0.3, learn_temperature=False)
-    learner = sac.init(setup, KEY)
+    learner = jax.jit(lambda key: sac.init(setup, key))(KEY)
     after, report = sac.update(setup, learner, batch_of(np.random.default_rng(0)), jnp.ones(B), RATES, KEY)
     assert float(report.temperature) == pytest.approx(0.3)
     name = "log_temperature"

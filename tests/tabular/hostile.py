@@ -1,10 +1,10 @@
 """Damages packed states at random and goes on with those that are taken: run by test_hostile_state in processes of
 their own, whose kernels check their bounds.
 
-    python -m tabular.hostile ALGORITHM CASES [unchecked] [every_table]
+    python -m tabular.hostile ALGORITHM,... CASES [unchecked] [every_table]
 
-For each kind of table it prints a line of JSON: how many states were taken, how many refused, and what came out
-that is neither a state that trains nor an error of qfix.
+For each algorithm and kind of table it prints a line of JSON: how many states were taken, how many refused, and
+what came out that is neither a state that trains nor an error of qfix.
 """
 
 import contextlib
@@ -147,16 +147,22 @@ def outcome(trainer, arrays):
     return "taken"
 
 
-def main(algorithm, cases, unchecked, every_table):
+def main(algorithms, cases, unchecked, every_table):
     building.SPARSE_CAPACITY = 4
     if unchecked:
         training.check_agent = lambda *_: None
+    for algorithm in algorithms:
+        damage(algorithm, cases, every_table)
+
+
+def damage(algorithm, cases, every_table):
+    """Damage states of an algorithm, and print what came of it."""
     for kind, trainer in trainers(algorithm, every_table):
         if trainer.config.history >= 1024:
             type(trainer.config).history = property(lambda self: 4)
         rng = np.random.default_rng(11)
         packs = [trainer.pack(trainer.advance(trainer.start(), n)[0]) for n in (0, 1, 38, 537)]
-        told = {"kind": kind, "taken": 0, "refused": 0, "wrong": []}
+        told = {"algorithm": algorithm, "kind": kind, "taken": 0, "refused": 0, "wrong": []}
         for case in range(cases):
             faulthandler.dump_traceback_later(LONGEST_SECONDS, exit=True)
             try:
@@ -173,4 +179,4 @@ def main(algorithm, cases, unchecked, every_table):
 
 if __name__ == "__main__":
     np.seterr(all="ignore")
-    main(sys.argv[1], int(sys.argv[2]), "unchecked" in sys.argv, "every_table" in sys.argv)
+    main(sys.argv[1].split(","), int(sys.argv[2]), "unchecked" in sys.argv, "every_table" in sys.argv)

@@ -69,7 +69,13 @@ def kernel(function: Callable[..., Any], label: str) -> Any:
     copy = FunctionType(function.__code__, function.__globals__, name)
     copy.__qualname__ = name
     copy.__module__ = function.__module__
-    options: dict[str, Any] = {"cache": True, "nogil": True, "_nrt": False, "error_model": "numpy"}
+    options: dict[str, Any] = {
+        "cache": True,
+        "nogil": True,
+        "_nrt": False,
+        "error_model": "numpy",
+        "no_cfunc_wrapper": True,
+    }
     try:
         return saved_alone(numba.njit(**options)(copy))
     except RuntimeError:  # no folder for the cache can be written
