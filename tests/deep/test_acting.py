@@ -112,8 +112,11 @@ class Known:
     observe = action_values
 
 
-class Always:
+class Always(np.random.Generator):
     """A stream of one number."""
+
+    def __init__(self):
+        super().__init__(np.random.PCG64(0))
 
     def random(self, shape):
         return np.full(shape, np.nextafter(1.0, 0.0))

@@ -73,8 +73,9 @@ class NetworkPolicy(LearnedPolicy):
 
         Raises:
             SpaceError: an observation is not of the space.
-            OptionError: the mask has another shape, or allows nothing.
+            OptionError: the mask has another shape, or allows nothing; or `deterministic` or `rng` is none.
         """
+        require_drawing(deterministic, rng)
         values = self.observe(obs)
         if action_mask is not None:
             values = np.where(_checked_mask(action_mask, values.shape), values, FORBIDDEN)
@@ -129,6 +130,7 @@ class BehaviourPolicy:
             rng: the stream to draw from where `deterministic` is False; by default the policy's own, of seed 0.
             action_mask: (A,) or (B, A) truths: which actions are allowed; None: all.
         """
+        require_drawing(deterministic, rng)
         values = self.greedy.observe(obs)
         if action_mask is None:
             chances = self._strategy.probabilities(values, counter=self._steps)
