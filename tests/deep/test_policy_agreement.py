@@ -372,7 +372,7 @@ def test_a_single_advantage_is_not_normalised():
 
 def test_the_running_mean_forgets_from_the_tenth_rollout_on():
     setup = setup_of("reinforce", baseline="running_mean")
-    learner = doubled(reinforce.init(setup, KEY))
+    learner = started(reinforce, setup)
     learner = learner._replace(tally=learner.tally._replace(rollouts=50.0, mean_return=2.0))
     steps, _ = rollout(setup, learner)
     after, _ = jax.jit(lambda s: reinforce.update(setup, learner, s, rates(), KEY))(steps)

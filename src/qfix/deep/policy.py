@@ -13,6 +13,7 @@ from qfix.deep.learned_policy import LearnedPolicy
 from qfix.deep.network import QNetwork
 from qfix.deep.normaliser import Moments
 from qfix.errors import option_error
+from qfix.explore.options import require_drawing
 
 
 class NetworkPolicy(LearnedPolicy):
