@@ -1,7 +1,10 @@
-"""Workers that compile at the same time share Numba's cache on disk without getting in each other's way."""
+"""Compilers: workers share Numba's cache on disk without getting in each other's way, and JAX optimises less where a
+program runs for a moment."""
 
 import fcntl
+import sys
 
+import pytest
 from numba.core.caching import IndexDataCacheFile
 
 
@@ -14,3 +17,23 @@ def _save_alone(self, key, data, save=IndexDataCacheFile.save):
 
 
 IndexDataCacheFile.save = _save_alone
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if {"cli", "export", "faults"} & set(item.path.parts):
+            item.add_marker(pytest.mark.usefixtures("quick_programs"))
+
+
+@pytest.fixture
+def quick_programs(monkeypatch):
+    """Programs of JAX are optimised less, in this process and in those it starts: compiling takes longer than they."""
+
+    def optimise(wanted):
+        if "jax" in sys.modules:
+            sys.modules["jax"].config.update("jax_disable_most_optimizations", not wanted)
+
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    optimise(False)
+    yield
+    optimise(True)
