@@ -74,7 +74,9 @@ def test_a_policy_is_told_in_one_line():
     run = qfix.train("Pendulum-v1", "ppo", total_steps=8, hidden=4, eval_episodes=0)
     assert "\n" not in repr(run.policy())
     assert repr(run.policy()).startswith("ActorPolicy(Box([-1. -1. -8.], ")
-    with pytest.raises(OptionError, match="'action_mask' parameter of predict must have shape"):
+    with pytest.raises(
+        OptionError, match="'action_mask' parameter of predict must be None where actions are arrays"
+    ):
         run.policy().predict(np.zeros(3), True, None, True)
 
 

@@ -134,7 +134,6 @@ def test_munchausen_has_a_policy_of_its_own():
         ("ppo", "n_steps", "num_steps"),
         ("ppo", "n_epochs", "num_epochs"),
         ("ppo", "gae_lambda", "lambda_"),
-        ("ppo", "clip_range", "clip_high"),
         ("ppo", "clip_range_vf", "value_clip"),
         ("a2c", "ent_coef", "entropy_coefficient"),
         ("reinforce", "vf_coef", "value_coefficient"),
@@ -144,6 +143,11 @@ def test_munchausen_has_a_policy_of_its_own():
 def test_an_unknown_option_suggests_the_one_that_was_meant(algorithm, name, meant):
     with pytest.raises(OptionError, match=f"{algorithm} has no option '{name}'. Did you mean '{meant}'"):
         make_config(algorithm, {name: 1})
+
+
+def test_one_name_of_another_library_may_be_two_here():
+    with pytest.raises(OptionError, match=r"ppo has no option 'clip_range'\. Use clip_low=1, clip_high=1"):
+        make_config("ppo", {"clip_range": 1})
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "epsilon", "explore", "priority_beta"])

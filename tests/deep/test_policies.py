@@ -57,7 +57,8 @@ def test_every_probe_is_solved(algorithm):
             assert chances[s][known[s] == known[s].max()].sum() > 0.95
             assert known[s][policy.predict([s])[0]] == known[s].max()
     told = dict(zip(trainer.metric_names, trainer.measure(state), strict=True))
-    assert np.isfinite(np.array(list(told.values()))).all()
+    nothing = () if algorithm == "ppo" else ("approx_kl", "clip_fraction")  # of one step a rollout
+    assert all(np.isfinite(x).all() == (name not in nothing) for name, x in told.items())
     np.testing.assert_allclose(told["first_ratio"], 1.0, atol=1e-4)
     assert (told["explained_variance"] > 0.7).all()
 

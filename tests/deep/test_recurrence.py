@@ -482,7 +482,7 @@ def test_nothing_of_it_is_computed_from_a_model(algorithm, tmp_path):
     assert "256 updates" not in charts
     if algorithm == "dqn":
         assert "of the latest gradient step" in charts
-    assert "learning rate now" in charts
+    assert "Step size" in charts
     kept = qfix.load(tmp_path / "run").restored[0]
     assert kept.startswith("weights, optimiser, ")
     assert kept.endswith(f"environments and random streams of 1 seed at step {steps:,}")
