@@ -147,6 +147,8 @@ def test_a_command_of_the_pages_is_understood(command, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     if arguments[0] == "train" and "--help" not in arguments:
         options = dict(zip(arguments, [*arguments[1:], ""]))
+        if "--seeds" in arguments:
+            arguments[arguments.index("--seeds") + 1] = "2"
         if options.get("--total-steps"):
             arguments[arguments.index("--total-steps") + 1] = "1000"
         else:

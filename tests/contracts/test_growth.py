@@ -4,6 +4,8 @@ The room for outcomes begins at one and the sparse table at two rows, so both gr
 while the other has room. Every array of the memory is the same where the tight one has it, and 0 beyond.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -27,9 +29,15 @@ def learned(algorithm, store, driver):
     return trainer, *trainer.advance(trainer.start(), FIRST + SECOND)
 
 
-@pytest.mark.parametrize("driver", ["compiled", "live"])
-@pytest.mark.parametrize("store", ["dense", "sparse"])
-@pytest.mark.parametrize("algorithm", TABLES_ONLY)
+CASES = itertools.product(TABLES_ONLY, ("dense", "sparse"), ("compiled", "live"))
+STEPPED = {"dense": "compiled", "sparse": "live"}
+"""Each store under one way of stepping; the others are slow tests."""
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "store", "driver"),
+    [case if STEPPED[case[1]] == case[2] else pytest.param(*case, marks=pytest.mark.slow) for case in CASES],
+)
 def test_a_model_that_grows_changes_nothing(algorithm, store, driver, monkeypatch):
     roomy, state, records = learned(algorithm, store, driver)
     monkeypatch.setattr(type(roomy.config), "history", property(lambda self: 1))

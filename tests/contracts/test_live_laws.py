@@ -24,7 +24,11 @@ CASES = [
     *(("q_learning", name) for name in TABLES),
     # every algorithm on every kind of table, stepped live: test_trainer_laws
     *((algorithm, "FrozenLake-v1") for algorithm in ("sarsa_lambda", "monte_carlo", "prioritized_sweeping")),
-    *((algorithm, "MountainCar-v0") for algorithm in ("q_learning", "sarsa_lambda", "n_step_sarsa")),
+    ("sarsa_lambda", "MountainCar-v0"),
+    *(
+        pytest.param(algorithm, "MountainCar-v0", marks=pytest.mark.slow)
+        for algorithm in ("q_learning", "n_step_sarsa")
+    ),
 ]
 
 
