@@ -70,7 +70,7 @@ def make_trainer(algorithm, store, driver, seeds=(2,)):
 
 
 OF_EACH_KIND = ("q_learning", "sarsa_lambda", "dyna_q")
-"""Weights alone, traces, a memory: every algorithm is held on a dense table, these on the other stores; more is slow."""
+"""Weights alone, traces, a memory: every algorithm is held on a dense table, these on other stores; more is slow."""
 CASES = [
     case if case[1] == "dense" or case[0] in OF_EACH_KIND else pytest.param(*case, marks=pytest.mark.slow)
     for case in (
