@@ -3,9 +3,12 @@ program runs for a moment."""
 
 import fcntl
 import sys
+from pathlib import Path
 
 import pytest
 from numba.core.caching import IndexDataCacheFile
+
+ROOT = Path(__file__).parent
 
 
 def _save_alone(self, key, data, save=IndexDataCacheFile.save):
@@ -19,9 +22,14 @@ def _save_alone(self, key, data, save=IndexDataCacheFile.save):
 IndexDataCacheFile.save = _save_alone
 
 
+AS_USERS_COMPILE = {"test_examples.py", "deep", "contracts"}
+"""Tests of how much is learned; and those that share programs, which set the compiler themselves."""
+
+
 def pytest_collection_modifyitems(items):
     for item in items:
-        if {"cli", "export", "faults"} & set(item.path.parts):
+        as_users = AS_USERS_COMPILE & set(item.path.relative_to(ROOT).parts)
+        if not as_users and not item.get_closest_marker("optimised"):
             item.add_marker(pytest.mark.usefixtures("quick_programs"))
 
 

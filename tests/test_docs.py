@@ -64,7 +64,6 @@ def check_session(page: Path) -> None:
 @pytest.mark.parametrize(
     "page", **named([p for p in PAGES if sessions(p) and p.name not in TESTED_BY_THEMSELVES])
 )
-@pytest.mark.usefixtures("quick_programs")
 def test_a_session_prints_what_the_page_shows(page):
     check_session(page)
 
@@ -141,7 +140,6 @@ def commands() -> list[str]:
     "command",  # a film takes long to draw; tests/cli has a short one
     [pytest.param(x, marks=pytest.mark.slow) if "--video" in x else x for x in commands()],
 )
-@pytest.mark.usefixtures("quick_programs")
 def test_a_command_of_the_pages_is_understood(command, tmp_path, monkeypatch, capsys):
     _, *arguments = shlex.split(command)
     monkeypatch.chdir(tmp_path)

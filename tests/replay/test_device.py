@@ -81,6 +81,7 @@ def test_a_loop_carries_a_memory():
     assert int(memory.position) == 12 % 5
 
 
+@pytest.mark.optimised
 def test_a_step_writes_a_donated_memory_in_place():
     """Nothing as large as the memory is copied, though the weights are wanted for what no priority waits for."""
     device = DeviceReplay(100_003, 1, 3, GAMMA, 0.6)
