@@ -112,7 +112,6 @@ _OF_FAMILY = {
         "(any environment).",
     },
 }
-_BY_POLICY = ("reinforce", "a2c", "sac", "ppo")
 _FLAGS = [option.name for option in OPTIONS if option.read is None]
 
 
@@ -173,7 +172,7 @@ def _require_own(words: Mapping[str, str | None], known: list[Option], name: str
         if owners:
             listed = ", ".join(owners[:4]) + (", ..." if len(owners) > 4 else "")
             why = ""
-            if option in ("epsilon", "explore") and name in _BY_POLICY:
+            if option in ("epsilon", "explore"):  # whoever acts by values has both
                 why = f"; {name} explores by its policy, from which it draws its actions"
             raise OptionError(
                 f"There is no option '--{option}' of {name}. It is one of {listed}{why}. "

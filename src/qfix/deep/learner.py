@@ -13,7 +13,6 @@ import numpy as np
 import optax
 
 from qfix.deep.config import NetworkConfig
-from qfix.deep.distributions import Actions
 from qfix.deep.layers import FORBIDDEN, Weights
 from qfix.deep.normaliser import Moments, no_moments, normalised, updated_moments
 from qfix.deep.policy_network import PolicyNetwork
@@ -84,12 +83,6 @@ class Setup:
             Moments(*map(jnp.asarray, moments)),
             jnp.int32(0),
         )
-
-    @property
-    def actions(self) -> Actions:
-        """What actions are, and how environments take them."""
-        found: Actions = self.network.actions
-        return found
 
     @property
     def n_extras(self) -> int:

@@ -178,10 +178,11 @@ class DeviceDriver:
         memory: Any = ()
         if self._replay is not None:
             flag = jnp.zeros(n, bool)
+            actions = setup.network.actions
             memory = self._replay.start(
                 Transition(
                     worlds.obs,
-                    jnp.zeros((n, *setup.actions.shape), setup.actions.dtype),
+                    jnp.zeros((n, *actions.shape), actions.dtype),
                     nothing,
                     flag,
                     flag,
@@ -312,7 +313,7 @@ class DeviceDriver:
         learner = setup.with_observations(carry.learner, worlds.obs)
         action, extras, behind = act(setup, learner, worlds.obs, None, worlds.rnn_state, rates, chance)
         keys = jax.vmap(jax.random.fold_in)(episode_keys(carry.words, worlds.episode), worlds.steps + 1)
-        made = jax.vmap(env.step)(worlds.state, setup.actions.applied(jnp, action), keys)
+        made = jax.vmap(env.step)(worlds.state, setup.network.actions.applied(jnp, action), keys)
         steps = worlds.steps + 1
         total, lost = summed(worlds.total, worlds.lost, made.reward)
         terminated = made.terminated

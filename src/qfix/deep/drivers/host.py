@@ -115,7 +115,7 @@ class HostDriver:
         self._time_limit = time_limit
         space: Any = env.action_space
         self._n_actions = setup.network.n_actions
-        self.actions = setup.actions
+        self.actions = setup.network.actions
         self.numbered = isinstance(space, gymnasium.spaces.Discrete)
         self.first_action = int(space.start) if self.numbered else 0
         self._space = None if self.numbered else space
