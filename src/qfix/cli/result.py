@@ -252,9 +252,11 @@ def check_filmable(env: Any, folder: Path | None) -> None:
 
 def remove_film(folder: Path) -> None:
     """Remove the films that are in the folder of a run."""
-    for path in (folder / "figures" / f"stages{kind}" for kind in (".mp4", ".gif")):
+    from qfix.runs.spec import FILMS
+
+    for name in FILMS:
         with suppress(OSError):
-            path.unlink()
+            (folder / name).unlink()
 
 
 def film(run: Any, document: dict[str, Any], folder: Path, progress: bool = False) -> Iterator[QfixError]:
@@ -262,20 +264,20 @@ def film(run: Any, document: dict[str, Any], folder: Path, progress: bool = Fals
     from qfix.loop import telling
     from qfix.playback import play
     from qfix.playback.video import find_ffmpeg
+    from qfix.runs.spec import FILMS
 
-    figures = folder / "figures"
+    path = folder / FILMS[0 if find_ffmpeg() is not None else 1]
     try:
-        figures.mkdir(parents=True, exist_ok=True)
-        name = "stages.mp4" if find_ffmpeg() is not None else "stages.gif"
+        path.parent.mkdir(parents=True, exist_ok=True)
         with telling(progress) as tell:
-            played = play(run, policy="exploratory", video=figures / name, stages=_STAGES, tell=tell)
+            played = play(run, policy="exploratory", video=path, stages=_STAGES, tell=tell)
         document["film"] = str(played.path)
     except QfixError as refused:
         yield refused
     except OSError as refused:
         from qfix.runs.files import folder_error
 
-        yield folder_error("draw into", figures, refused)
+        yield folder_error("draw into", path.parent, refused)
 
 
 def _keep(summary: Any, document: dict[str, Any], folder: Path, pictures: bool) -> Iterator[FolderError]:

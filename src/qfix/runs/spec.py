@@ -21,6 +21,7 @@ from qfix.runs.files import read_regular, strict_json, write_atomically
 
 SPEC = "spec.json"
 STORE = "metrics.db"
+FILMS = "figures/stages.mp4", "figures/stages.gif"  # with ffmpeg, and without
 FORMAT = 1
 LONGEST_SPEC = 4 << 20
 MOST_SEEDS = 100_000

@@ -28,6 +28,7 @@ from qfix.report.dossier import Dossier
 from qfix.report.learning_curve import WINDOW, learning_curve, smoothed, steps_text, visible_range
 from qfix.report.markup import Html, section, tag
 from qfix.report.sections.result import POLICIES
+from qfix.runs.spec import FILMS
 
 MOST_SEEDS = 300
 """Seeds that get a line of their own."""
@@ -105,8 +106,7 @@ def learning(dossier: Dossier) -> Html:
 
 def _film(dossier: Dossier) -> Html | None:
     """A link to the film of the training, if there is one beside the page."""
-    names = [f"figures/stages{kind}" for kind in (".mp4", ".gif")]
-    found = next((name for name in names if (dossier.folder.path / name).is_file()), None)
+    found = next((name for name in FILMS if (dossier.folder.path / name).is_file()), None)
     if found is None:
         return None
     return tag(
